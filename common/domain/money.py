@@ -1,0 +1,34 @@
+"""Exact arithmetic for money, prices and quantities."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+
+ZERO = Decimal(0)
+ONE = Decimal(1)
+BPS = Decimal(10_000)
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """Largest multiple of `step` not above `value`."""
+    return (value / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """Smallest multiple of `step` not below `value`."""
+    return (value / step).to_integral_value(ROUND_CEILING) * step
+
+
+def round_to(value: Decimal, step: Decimal) -> Decimal:
+    """Multiple of `step` nearest to `value`; ties go to the even multiple."""
+    return (value / step).to_integral_value(ROUND_HALF_EVEN) * step
+
+
+def is_on_grid(value: Decimal, step: Decimal) -> bool:
+    """Whether `value` is an exact multiple of `step`."""
+    return value % step == 0
+
+
+def bps(part: Decimal, whole: Decimal) -> Decimal:
+    """`part` over `whole` in basis points; `whole` must not be zero."""
+    return part / whole * BPS

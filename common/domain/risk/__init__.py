@@ -1,0 +1,1 @@
+"""Risk: five levels of judges, each with absolute veto over those below."""

@@ -1,0 +1,1 @@
+"""Doors to the world, as Protocols; a port exists where there are two real implementations."""
