@@ -1,0 +1,1 @@
+"""The world: every other third-party library is spoken in exactly one of these rooms."""
