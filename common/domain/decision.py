@@ -19,6 +19,7 @@ class DecisionOutcome(StrEnum):
     APPROVED = "approved"
     VETOED = "vetoed"
     EXPIRED = "expired"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)

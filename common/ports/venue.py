@@ -131,8 +131,8 @@ class Venue(Protocol):
         """How long after that the venue may still not show an order it holds, in venue time."""
         ...
 
-    def place(self, intent: OrderIntent) -> VenueOrder:
-        """Send `intent` once; raises Refused or OutcomeUnknown."""
+    def place(self, intent: OrderIntent, submitted_at: datetime) -> VenueOrder:
+        """Send `intent` once, stamped `submitted_at` so that it is void `validity` later; Refused or OutcomeUnknown."""
         ...
 
     def cancel(self, intent: OrderIntent) -> None:
@@ -140,7 +140,10 @@ class Venue(Protocol):
         ...
 
     def find(self, intent: OrderIntent) -> VenueOrder | None:
-        """The order of `intent` by its client order id, or None when the venue does not show it now."""
+        """The order of `intent` by its client order id, or None when the venue does not show it now.
+
+        For a triggered conditional order `venue_order_id` is the id of the order it became, which its fills carry.
+        """
         ...
 
     def open_orders(self) -> Sequence[VenueOrder]:

@@ -1,0 +1,117 @@
+"""The fleet as a use case sees it: storage, doors and policy, fitted together once in bootstrap."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from common.domain.errors import NotFound, Transient
+from common.domain.job import JobRef
+from common.domain.market import Instrument
+from common.domain.tenant import Account
+from common.ports.advisor import Advisor
+from common.ports.bus import Bus
+from common.ports.clock import Clock
+from common.ports.ids import Ids
+from common.ports.notifier import Notifier
+from common.ports.vault import Vault
+from common.ports.venue import Credentials, MarketData, Venue
+from common.store import Store, UnitOfWork
+
+log = logging.getLogger(__name__)
+
+VenueOpener = Callable[[Account, Credentials | None], Venue]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator decided for the whole platform.
+
+    Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
+    """
+
+    order_prefix: str = "tw"
+    live_trading: bool = False
+    signal_expiry_candles: Decimal = Decimal(1)
+    history_candles: int = 400
+    shard_size: int = 25
+    book_depth: int = 20
+    market_fresh_s: float = 0.25
+    stop_deadline_s: float = 10.0
+    settle_first_s: float = 0.2
+    settle_again_s: float = 1.0
+    retry_base_s: float = 0.2
+    retry_max_s: float = 30.0
+    relay_grace_s: float = 1.0
+    relay_batch: int = 500
+    overlap: timedelta = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class Fleet:
+    """Everything a use case may touch; there is one per process."""
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    bus: Bus
+    market_data: Mapping[str, MarketData]
+    open_venue: VenueOpener
+    advisors: Mapping[str, Advisor]
+    vault: Vault
+    notifier: Notifier
+    policy: Policy = field(default_factory=Policy)
+
+    def market(self, venue: str) -> MarketData:
+        """The public side of `venue`; raises NotFound naming the venues there are."""
+        if venue not in self.market_data:
+            raise NotFound("venue", venue, self.market_data)
+        return self.market_data[venue]
+
+    def advisor(self, profile: str) -> Advisor:
+        """The advisor of `profile`; raises NotFound naming the profiles there are."""
+        if profile not in self.advisors:
+            raise NotFound("advisor profile", profile, self.advisors)
+        return self.advisors[profile]
+
+    def venue_of(self, uow: UnitOfWork, account: Account) -> Venue:
+        """The private side of `account`, with its keys opened from the vault."""
+        sealed = uow.accounts.sealed_credentials(account.id)
+        return self.open_venue(account, open_credentials(self.vault, account, sealed))
+
+    def publish(self, refs: Sequence[JobRef]) -> None:
+        """Ring for `refs`; a broker that cannot be reached is no loss, because the relay rings again."""
+        if not refs:
+            return
+        try:
+            self.bus.ring(refs)
+        except Transient as error:
+            log.warning("ring failed, the relay will ring again: %s", error)
+
+    def expiry(self, closed_at: datetime, timeframe: timedelta) -> datetime:
+        """When a signal raised on a candle that closed at `closed_at` becomes too old to act on."""
+        return closed_at + timeframe * float(self.policy.signal_expiry_candles)
+
+
+def credential_context(account: Account) -> str:
+    """What a sealed key is bound to: it opens in its own place only."""
+    return f"{account.tenant_id}|{account.id}|{account.venue}"
+
+
+def open_credentials(vault: Vault, account: Account, sealed: bytes | None) -> Credentials | None:
+    """The keys of `account` in the clear, or None when it has none (paper)."""
+    if sealed is None:
+        return None
+    key, secret = vault.open(sealed, credential_context(account)).decode().split("\n", 1)
+    return Credentials(key=key, secret=secret, extra={})
+
+
+def instrument_of(uow: UnitOfWork, venue: str, symbol: str) -> Instrument:
+    """The instrument, or NotFound naming those the venue lists."""
+    instrument = uow.instruments.get(venue, symbol)
+    if instrument is None:
+        raise NotFound(f"instrument at {venue}", symbol, (item.symbol for item in uow.instruments.list(venue)))
+    return instrument

@@ -1,0 +1,52 @@
+"""Keeps the shared candle history whole: stores what the stream brings and fetches what is missing, once for everybody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from common.domain.errors import InvalidInput, NotFound
+from common.domain.market import Candle, Timeframe
+from common.services.fleet import Fleet
+
+log = logging.getLogger(__name__)
+
+
+def ingest_candles(fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, candles: Sequence[Candle]) -> int:
+    """Store closed `candles` of one market; malformed ones are left out and reported. Returns how many were kept."""
+    sound = [candle for candle in candles if _is_sound(venue, symbol, candle)]
+    with fleet.store.unit_of_work(None) as uow:
+        kept = uow.candles.save(venue, symbol, str(timeframe), sound)
+        uow.commit()
+    return kept
+
+
+def _is_sound(venue: str, symbol: str, candle: Candle) -> bool:
+    try:
+        candle.check()
+    except InvalidInput as error:
+        log.warning("candle of %s %s at %s left out: %s", venue, symbol, candle.opened_at.isoformat(), error)
+        return False
+    return True
+
+
+def refill(fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime) -> Mapping[str, int]:
+    """Fetch what `symbols` lack between their last stored candle and `until`; returns candles kept per symbol asked.
+
+    A market without history gets `history_candles`. One request serves every tenant.
+    """
+    with fleet.store.unit_of_work(None) as uow:
+        known = uow.candles.last_closed_at(venue, str(timeframe))
+    oldest = until - timeframe.duration * fleet.policy.history_candles
+    market, kept = fleet.market(venue), {}
+    for symbol in symbols:
+        since = max(known.get(symbol, oldest), oldest)
+        if since < until:
+            try:
+                fetched = market.candles(symbol, timeframe, since, fleet.policy.history_candles)
+            except NotFound as error:
+                log.warning("no candles of %s: %s", symbol, error)
+                continue
+            kept[symbol] = ingest_candles(fleet, venue, symbol, timeframe, [c for c in fetched if c.closed_at <= until])
+    return kept

@@ -1,0 +1,59 @@
+"""The market at this moment, asked of the venue once for all tenants that need it within the same instant."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime
+from weakref import WeakKeyDictionary
+
+from common.domain import features
+from common.domain.market import Instrument, MarketState, Timeframe
+from common.ports.venue import MarketData
+from common.services.fleet import Fleet
+from common.store import UnitOfWork
+
+
+@dataclass(slots=True)
+class _Seen:
+    at: float
+    state: MarketState
+
+
+_cache: WeakKeyDictionary[MarketData, dict[str, _Seen]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def market_now(fleet: Fleet, instrument: Instrument) -> MarketState:
+    """Book, last, mark and funding of `instrument`, at most `market_fresh_s` seconds of life old."""
+    market = fleet.market(instrument.venue)
+    with _lock:
+        seen = _cache.setdefault(market, {}).get(instrument.symbol)
+    moment = fleet.clock.monotonic()
+    if seen is not None and 0 <= moment - seen.at < fleet.policy.market_fresh_s:
+        return seen.state
+    state = market.market(instrument)
+    with _lock:
+        _cache[market][instrument.symbol] = _Seen(moment, state)
+    return state
+
+
+def with_candles(
+    fleet: Fleet, uow: UnitOfWork, state: MarketState, timeframe: Timeframe, until: datetime
+) -> MarketState:
+    """`state` with what the stored candles add: ATR in price units, volume ratio, age and gaps."""
+    symbol = state.instrument.symbol
+    columns = uow.candles.arrays(state.instrument.venue, [symbol], str(timeframe), until, 100).get(symbol)
+    if columns is None or not len(columns.opened_at):
+        return replace(state, has_gap=True)
+    values = features.compute(["atr_14", "volume_ratio_20"], columns)
+    last_closed = datetime.fromtimestamp(int(columns.opened_at[-1]) / 1000, tz=until.tzinfo) + timeframe.duration
+    span = int(columns.opened_at[-1] - columns.opened_at[-min(20, len(columns.opened_at))]) // 1000
+    whole = span == timeframe.seconds * (min(20, len(columns.opened_at)) - 1)
+    return replace(
+        state,
+        atr=features.as_decimal(values["atr_14"][-1]),
+        volume_ratio=features.as_decimal(values["volume_ratio_20"][-1]),
+        candle_closed_at=last_closed,
+        has_gap=not whole,
+    )

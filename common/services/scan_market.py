@@ -1,0 +1,160 @@
+"""signal.scan: candles to features to strategies to signals, one evaluation for every tenant that subscribes."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+
+from common.domain import features, strategies
+from common.domain.job import Job, Stage
+from common.domain.market import Instrument, InstrumentStatus, Timeframe
+from common.domain.signal import Signal
+from common.domain.strategies import Columns, Strategy
+from common.domain.tenant import Subscriber
+from common.services.fleet import Fleet
+from common.services.ingest_candles import refill
+from common.store import UnitOfWork
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one scan looks at."""
+
+    venue: str
+    timeframe: Timeframe
+    symbols: Sequence[str]
+    closed_at: datetime
+
+    @classmethod
+    def of(cls, job: Job) -> Scan:
+        """The scan a job's payload names."""
+        return cls(
+            job.payload["venue"],
+            Timeframe.parse(job.payload["timeframe"]),
+            job.payload["instruments"],
+            datetime.fromisoformat(job.payload["closed_at"]),
+        )
+
+
+def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
+    """Evaluate every wanted strategy on every instrument of the scan at its closed candle and hand the signals on."""
+    scan = Scan.of(job)
+    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at)
+    columns = uow.candles.arrays(
+        scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, fleet.policy.history_candles
+    )
+    wanted = _wanted(uow, scan)
+    gaps, found = 0, 0
+    for symbol in scan.symbols:
+        instrument = uow.instruments.get(scan.venue, symbol)
+        if instrument is None or instrument.status is not InstrumentStatus.TRADING or symbol not in columns:
+            continue
+        if not _is_current(columns[symbol], scan):
+            gaps += 1
+            continue
+        for signal in _signals(fleet, scan, instrument, columns[symbol], wanted[symbol]):
+            found += 1
+            raise_signal(fleet, uow, signal, job.id, job.correlation_id)
+    return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
+
+
+def _wanted(uow: UnitOfWork, scan: Scan) -> Mapping[str, list[Strategy]]:
+    wanted: dict[str, list[Strategy]] = defaultdict(list)
+    for want in uow.subscriptions.wanted(scan.venue):
+        if want.timeframe == str(scan.timeframe):
+            for symbol in want.instruments:
+                wanted[symbol].append(strategies.get(want.strategy))
+    return wanted
+
+
+def _is_current(columns: Columns, scan: Scan) -> bool:
+    last_opened_ms = int((scan.closed_at - scan.timeframe.duration).timestamp() * 1000)
+    return bool(len(columns.opened_at)) and int(columns.opened_at[-1]) == last_opened_ms
+
+
+def _signals(
+    fleet: Fleet, scan: Scan, instrument: Instrument, columns: Columns, wanted: Iterable[Strategy]
+) -> Iterable[Signal]:
+    chosen = {strategy.name: strategy for strategy in wanted}
+    names = sorted({name for strategy in chosen.values() for name in strategy.features})
+    values: Mapping[str, np.ndarray] = features.compute(names, columns)
+    for strategy in chosen.values():
+        signal = strategies.signal_at(
+            strategy,
+            instrument,
+            scan.venue,
+            str(scan.timeframe),
+            values,
+            columns,
+            len(columns.opened_at) - 1,
+            candle_closed_at=scan.closed_at,
+            expires_in=fleet.expiry(scan.closed_at, scan.timeframe.duration) - scan.closed_at,
+        )
+        if signal is not None:
+            yield signal
+
+
+def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID, correlation: UUID) -> None:
+    """Keep `signal` and ask its subscribers' advisors, or their risk at once where no advisor is wanted or of use.
+
+    The model is asked only for a profile of which at least one subscriber could act on the answer.
+    """
+    if not uow.signals.add(signal):
+        return
+    now = fleet.clock.now()
+    profiles: dict[str | None, list[Subscriber]] = defaultdict(list)
+    for subscriber in uow.subscriptions.subscribers(
+        signal.venue, signal.instrument, signal.timeframe, signal.strategy, now
+    ):
+        profiles[subscriber.advisor].append(subscriber)
+    for profile, subscribers in profiles.items():
+        if profile is not None and any(subscriber.can_act for subscriber in subscribers):
+            uow.jobs.add(
+                Stage.CONFIRM,
+                f"confirm:{signal.id}:{profile}",
+                tenant_id=None,
+                payload={"signal_id": str(signal.id), "advisor": profile},
+                now=now,
+                expires_at=signal.expires_at,
+                correlation_id=correlation,
+                causation_id=cause,
+            )
+        else:
+            ask_risk(uow, signal, subscribers, None, now, cause, correlation)
+
+
+def ask_risk(
+    uow: UnitOfWork,
+    signal: Signal,
+    subscribers: Iterable[Subscriber],
+    advice: UUID | None,
+    now: datetime,
+    cause: UUID,
+    correlation: UUID,
+) -> int:
+    """Add one risk job per subscriber; returns how many there are. They have no expiry: risk records that itself."""
+    count = 0
+    for subscriber in subscribers:
+        uow.jobs.add(
+            Stage.EVALUATE,
+            f"risk:{subscriber.tenant_id}:{subscriber.account_id}:{signal.id}",
+            tenant_id=subscriber.tenant_id,
+            payload={
+                "signal_id": str(signal.id),
+                "account_id": str(subscriber.account_id),
+                "advice_id": str(advice) if advice else None,
+            },
+            now=now,
+            correlation_id=correlation,
+            causation_id=cause,
+        )
+        count += 1
+    return count

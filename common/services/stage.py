@@ -1,0 +1,121 @@
+"""How every job runs: claim, decide, write state and successors, mark done, commit, ring."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from common.domain.errors import OutcomeUnknown, Permanent, TradewindsError, Transient
+from common.domain.job import Job, JobRef, JobState, Stage
+from common.services.fleet import Fleet
+from common.store import UnitOfWork
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Fleet, UnitOfWork, Job], str]
+"""Decides one claimed job; writes into the unit of work and returns the outcome in a few words.
+
+Asks the world first and writes last: no row but the job's own is locked while a port is being waited for.
+"""
+
+
+class Result(StrEnum):
+    """What became of one ring of the doorbell."""
+
+    DONE = "done"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    POSTPONED = "postponed"
+    NOTHING_TO_CLAIM = "nothing_to_claim"
+    UNKNOWN = "unknown"
+
+
+class AskAgain(Transient):
+    """The answer is not there yet: the job is to be tried again in `delay_s` seconds of life."""
+
+    def __init__(self, message: str, delay_s: float) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """What a stage does with a job, with one that came too late, and with one that failed for good."""
+
+    handle: Handler
+    on_expired: Handler | None = None
+    on_failed: Callable[[Fleet, UnitOfWork, Job, str], None] | None = None
+
+
+def run(fleet: Fleet, routines: Mapping[Stage, Routine], ref: JobRef) -> Result:
+    """Run the job of `ref` once if it can be claimed; safe to call any number of times, at once or later.
+
+    One transaction holds the claim and all that the handler writes. Transient failures postpone the job, permanent
+    ones end it; in both cases nothing else of the attempt is kept. A lost COMMIT leaves the job to the relay.
+    """
+    try:
+        return _attempt(fleet, routines[ref.stage], ref)
+    except OutcomeUnknown as error:
+        log.warning("commit of job %s is in doubt, the relay will ring again: %s", ref.id, error)
+        return Result.UNKNOWN
+    except Transient as error:
+        return _postpone(fleet, ref, error)
+    except Permanent as error:
+        return _fail(fleet, routines[ref.stage], ref, str(error))
+
+
+def _attempt(fleet: Fleet, routine: Routine, ref: JobRef) -> Result:
+    now = fleet.clock.now()
+    with fleet.store.unit_of_work(ref.tenant_id) as uow:
+        job = uow.jobs.claim(ref.id, now)
+        if job is None:
+            return Result.NOTHING_TO_CLAIM
+        late = job.expires_at is not None and job.expires_at <= now
+        if late:
+            outcome = routine.on_expired(fleet, uow, job) if routine.on_expired else "expired before it was claimed"
+            uow.jobs.finish(job, JobState.EXPIRED, outcome, fleet.clock.now())
+        else:
+            uow.jobs.finish(job, JobState.DONE, routine.handle(fleet, uow, job), fleet.clock.now())
+        refs = uow.commit()
+    fleet.publish(refs)
+    return Result.EXPIRED if late else Result.DONE
+
+
+def _postpone(fleet: Fleet, ref: JobRef, error: Transient) -> Result:
+    try:
+        with fleet.store.unit_of_work(ref.tenant_id) as uow:
+            now = fleet.clock.now()
+            job = uow.jobs.claim(ref.id, now)
+            if job is None:
+                return Result.NOTHING_TO_CLAIM
+            uow.jobs.postpone(job, now + fleet.clock.transport(_delay_s(fleet, job, error)), str(error))
+            uow.commit()
+    except TradewindsError as second:
+        log.warning("job %s could not be postponed, the relay will ring again: %s", ref.id, second)
+    return Result.POSTPONED
+
+
+def _delay_s(fleet: Fleet, job: Job, error: Transient) -> float:
+    if isinstance(error, AskAgain):
+        return error.delay_s
+    return min(fleet.policy.retry_base_s * 2.0**job.attempts, fleet.policy.retry_max_s)
+
+
+def _fail(fleet: Fleet, routine: Routine, ref: JobRef, reason: str) -> Result:
+    log.error("job %s of %s failed for good: %s", ref.id, ref.stage, reason)
+    try:
+        with fleet.store.unit_of_work(ref.tenant_id) as uow:
+            now = fleet.clock.now()
+            job = uow.jobs.claim(ref.id, now)
+            if job is None:
+                return Result.NOTHING_TO_CLAIM
+            if routine.on_failed:
+                routine.on_failed(fleet, uow, job, reason)
+            uow.jobs.finish(job, JobState.FAILED, reason, now)
+            uow.commit()
+    except TradewindsError as second:
+        log.warning("failure of job %s could not be recorded, it will be tried again: %s", ref.id, second)
+        return Result.POSTPONED
+    return Result.FAILED
