@@ -1,0 +1,318 @@
+"""Every setting of the fleet: typed, frozen, read once, and loud about a name it does not know."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from common.domain.errors import InvalidInput, Permanent
+from common.domain.market import Timeframe
+
+PREFIX = "TRADEWINDS_"
+FILE_SUFFIX = "_FILE"
+MASK = "********"
+_PLACEHOLDER = re.compile(
+    r"^(change[-_ ]?me.*|default[-_ ]?secret.*|replace[-_ ]?me.*|your[-_ ].*|placeholder.*|example.*|password|secret"
+    r"|todo|x{3,}|<.*>)$",
+    re.IGNORECASE,
+)
+
+
+class Misconfigured(Permanent):
+    """The settings cannot be used; the message has one line per variable and never shows a secret."""
+
+
+def _is_not_placeholder(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if _PLACEHOLDER.match(text):
+        raise ValueError("a placeholder stands where a secret belongs; `tradewinds doctor --init` writes real ones")
+    if len(text) < 8:
+        raise ValueError(f"a secret of {len(text)} characters is no secret; at least 8 are wanted")
+    return secret
+
+
+def _is_an_address(url: str) -> str:
+    password = _password(url)
+    if "://" not in url:
+        raise ValueError("an address starts with its scheme, such as postgresql://, redis:// or http://")
+    if password is not None and (not password or _PLACEHOLDER.match(password)):
+        raise ValueError("a placeholder stands where the address has its password")
+    return url
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _are_timeframes(names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(Timeframe.parse(name)) for name in names)
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
+Secret = Annotated[SecretStr, AfterValidator(_is_not_placeholder)]
+Address = Annotated[str, AfterValidator(_is_an_address)]
+Timeframes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_timeframes)]
+
+
+class Settings(BaseSettings):
+    """What an operator may decide; `None` means absent. Use `read_settings`, which also knows where values came from."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=False)
+
+    # The room on disk.
+    home: Path = Field(Path(".tradewinds"), description="Folder of worlds, embedded servers, logs and generated secrets")
+    world: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Name of the world in use")
+    secrets_dir: Path | None = Field(
+        None, description="Folder with one file per secret, named like its setting; HOME/secrets is used where it exists"
+    )
+
+    # Servers; absent = the embedded ones of `tradewinds up`.
+    database_url: Address | None = Field(None, repr=False, description="Postgres as the fleet's own role sees it")
+    database_owner_url: Address | None = Field(None, repr=False, description="Postgres as the owner, for migrations only")
+    redis_url: Address | None = Field(None, repr=False, description="Redis or Valkey that carries the doorbell rings")
+    redis_prefix: str = Field("tradewinds", min_length=1, description="Prefix of every key and queue in Redis")
+    database_pool_size: int = Field(4, ge=1, le=100, description="Database connections per process")
+    redis_pool_size: int = Field(10, ge=1, le=1000, description="Redis connections per process")
+
+    # The world outside.
+    simulator_url: Address | None = Field(None, description="Base address of the practice venue; absent = no such venue")
+    order_prefix: str = Field(
+        "tw", pattern=r"^[a-z0-9]{1,3}$", description="First characters of every client order id; one per installation"
+    )
+    live_trading: bool = Field(False, description="The platform's own say in moving money; tenant and account have theirs")
+
+    # The model.
+    model_url: Address | None = Field(None, description="Base address of an endpoint that speaks the OpenAI chat protocol")
+    model_api_key: Secret | None = Field(None, description="Key of that endpoint")
+    model_name: str = Field("simulated-rules-1", min_length=1, description="Model to ask; ids are pinned, never aliases")
+    model_deadline_s: float = Field(8.0, gt=0, le=120, description="Seconds the model has to answer, retries included")
+
+    # Policy.
+    signal_expiry_candles: Decimal = Field(
+        Decimal(1), gt=0, le=10, description="Candles after its own close at which a signal is too old to act on"
+    )
+    scan_timeframes: Timeframes = Field(("5m",), min_length=1, description="Timeframes that are streamed and kept")
+    clock_drift_ms_max: int = Field(
+        1000, ge=1, le=60_000, description="Difference from the venue's clock above which its account takes no entries"
+    )
+    price_drift_bps_max: Decimal = Field(
+        Decimal(50), gt=0, le=1000, description="Ceiling on how far the price may have run since the signal"
+    )
+
+    # Secrets of the platform.
+    master_key: Secret | None = Field(None, description="Key-encryption key of the vault")
+    message_key: Secret | None = Field(None, description="Signs the messages between stages")
+    halt_key: Secret | None = Field(None, description="Authenticates the kill switch (HMAC)")
+    api_token: Secret | None = Field(None, description="The operator's token at the API")
+
+    # Being watched.
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
+    log_format: Literal["console", "json"] = Field("console", description="For people or for machines")
+    log_file: Path | None = Field(None, description="Also log to this file, rotated at 20 MB, five kept")
+    heartbeat_file: Path | None = Field(None, description="File a worker touches while it is well; for health checks")
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="Port on which a worker shows its metrics")
+    metrics_dir: Path | None = Field(None, description="Folder through which prefork children share their metrics")
+    api_host: str = Field("127.0.0.1", min_length=1, description="Address the API listens on")
+    api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on")
+    market_data: Path | None = Field(None, description="Folder of recorded markets, for tests and benches")
+
+    def secrets(self) -> list[str]:
+        """Every secret text in use, passwords inside addresses included; for redaction."""
+        found = [value.get_secret_value() for value in self._values() if isinstance(value, SecretStr)]
+        found += [_password(value) or "" for value in self._values() if isinstance(value, str) and "://" in value]
+        return [text for text in found if text]
+
+    def environ(self, base: Mapping[str, str]) -> dict[str, str]:
+        """`base` changed so that a child process reads these settings; secrets reach it as they reached us."""
+        ours = {
+            variable(name): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name in type(self).model_fields
+            if (value := getattr(self, name)) is not None and not isinstance(value, SecretStr)
+        }
+        replaced = {name + FILE_SUFFIX for name in ours}
+        return {name: value for name, value in base.items() if name not in replaced} | ours
+
+    def _values(self) -> Iterable[object]:
+        return (getattr(self, name) for name in type(self).model_fields)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read_settings` hands over, because it alone knows the origin of each value."""
+        return (init_settings,)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Settings together with the origin of each value: `default`, `environment`, `.env`, `file …` or `given`."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per setting with `name`, `variable`, `value` (secrets masked), `origin` and `description`."""
+        return [
+            {
+                "name": name,
+                "variable": variable(name),
+                "value": shown(getattr(self.settings, name)),
+                "origin": self.origins.get(name, "default"),
+                "description": info.description or "",
+            }
+            for name, info in Settings.model_fields.items()
+        ]
+
+
+def variable(name: str) -> str:
+    """Environment variable of the setting `name`."""
+    return PREFIX + name.upper()
+
+
+def shown(value: object) -> object:
+    """`value` as it may be shown: secrets and passwords masked, paths and decimals as text."""
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, str) and "://" in value:
+        return _without_password(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
+    """The settings of this process; raises Misconfigured naming every variable that is wrong or unknown."""
+    return read(environ, env_file, **given).settings
+
+
+def read(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any) -> Reading:
+    """Settings with origins. `given` wins over environment, environment over `.env`, `.env` over secret files."""
+    environ = os.environ if environ is None else environ
+    from_env = _known(environ, "the environment")
+    from_file = _known(_dotenv(env_file), str(env_file))
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for source, origin in ((_contents(from_file), ".env"), (_contents(from_env), "environment")):
+        for name, (value, path) in source.items():
+            values[name], origins[name] = value, f"file {path}" if path else origin
+    values |= given
+    origins |= dict.fromkeys(given, "given")
+    for name, (value, path) in _secret_files(values).items():
+        if name not in values:
+            values[name], origins[name] = value, f"file {path}"
+    return Reading(_validated(values), origins)
+
+
+def _dotenv(path: Path | None) -> Mapping[str, str]:
+    if path is None or not path.is_file():
+        return {}
+    return {name: value or "" for name, value in dotenv_values(path).items()}
+
+
+def _known(environ: Mapping[str, str], where: str) -> dict[str, str]:
+    """The variables of ours, by lower-case name and possibly ending in `_file`; unknown ones stop the start."""
+    ours = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    names = [variable(name) for name in Settings.model_fields]
+    names += [variable(name) + FILE_SUFFIX for name, info in Settings.model_fields.items() if _may_be_a_file(info)]
+    problems = []
+    for name, value in sorted(ours.items()):
+        if name not in names:
+            nearest = difflib.get_close_matches(name.upper(), names, n=1, cutoff=0.0)
+            problems.append(f"{name} (in {where}) is no setting; did you mean {nearest[0]}?")
+        elif not value.strip():
+            problems.append(f"{name} (in {where}) is empty; leave it out to mean absent")
+    if problems:
+        raise Misconfigured("\n".join(problems))
+    return {name.removeprefix(PREFIX).lower(): value for name, value in ours.items()}
+
+
+def _may_be_a_file(info: FieldInfo) -> bool:
+    """Secrets, and addresses because they may hold a password."""
+    return "SecretStr" in str(info.annotation) or info.repr is False
+
+
+def _contents(values: Mapping[str, str]) -> dict[str, tuple[str, Path | None]]:
+    """Values by setting name, `…_file` replaced by what the file holds."""
+    found: dict[str, tuple[str, Path | None]] = {}
+    for name, value in values.items():
+        if name in Settings.model_fields:
+            found[name] = (value, None)
+            continue
+        setting, path = name.removesuffix(FILE_SUFFIX.lower()), Path(value)
+        if setting in values:
+            raise Misconfigured(f"{variable(setting)} and {variable(name)} are both set; keep one")
+        found[setting] = (_read_secret(path, variable(name)), path)
+    return found
+
+
+def _read_secret(path: Path, named_by: str) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{named_by} names {path}, which cannot be read: {error}") from error
+    if not text:
+        raise Misconfigured(f"{named_by} names {path}, which is empty")
+    return text
+
+
+def _secret_files(values: Mapping[str, Any]) -> dict[str, tuple[str, Path]]:
+    """One file per setting in the secrets folder; other files there are nobody's business."""
+    given = values.get("secrets_dir")
+    folder = Path(given) if given else Path(values.get("home", Settings.model_fields["home"].default)) / "secrets"
+    if not folder.is_dir():
+        if given:
+            raise Misconfigured(f"{variable('secrets_dir')} names {folder}, which is no folder")
+        return {}
+    wanted = [name for name, info in Settings.model_fields.items() if _may_be_a_file(info)]
+    return {
+        name: (_read_secret(path, variable("secrets_dir")), path) for name in wanted if (path := folder / name).is_file()
+    }
+
+
+def _validated(values: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        # The input itself is left out: it may be a secret.
+        problems = [
+            f"{variable(str(item['loc'][0]) if item['loc'] else 'settings')}: "
+            + str(item["msg"]).removeprefix("Value error, ")
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise Misconfigured("\n".join(problems)) from None
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None
+
+
+def _without_password(url: str) -> str:
+    password = _password(url)
+    if password is None:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    user = parts.username or ""
+    return urlunsplit(parts._replace(netloc=f"{user}:{MASK}@{host}"))
