@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid5
+
+from common.domain.money import ceil_to, floor_to
 
 NAMESPACE = UUID("6f0f5a86-2a6e-5f0c-9f0e-7d0f3a1b9c11")
 
@@ -31,7 +33,11 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExitPlan:
-    """How a position opened on a signal is to be left; prices absolute, distances in price units, None = not used."""
+    """How a position opened on a signal is to be left; prices absolute, distances in price units, None = not used.
+
+    `stop_fraction` and `target_fraction` say that stop and target are drawn again from the average entry price, at
+    these fractions of it, once that is known (`drawn_from`); until then `stop` and `target` are the best guess.
+    """
 
     stop: Decimal
     target: Decimal | None
@@ -39,6 +45,21 @@ class ExitPlan:
     trail_activation: Decimal | None = None
     max_hold: timedelta | None = None
     min_hold: timedelta | None = None
+    stop_fraction: Decimal | None = None
+    target_fraction: Decimal | None = None
+
+    def drawn_from(self, entry_price: Decimal, side: Side, tick: Decimal) -> ExitPlan:
+        """The plan as the fill makes it: fractional stop and target from `entry_price`, rounded away from it to `tick`.
+
+        On a grid of prices this rounding never changes which candle touches a level.
+        """
+        away, back = (ceil_to, floor_to) if side is Side.LONG else (floor_to, ceil_to)
+        stop, target = self.stop, self.target
+        if self.stop_fraction is not None:
+            stop = back(entry_price * (1 - side.sign * self.stop_fraction), tick)
+        if self.target_fraction is not None:
+            target = away(entry_price * (1 + side.sign * self.target_fraction), tick)
+        return replace(self, stop=stop, target=target)
 
 
 @dataclass(frozen=True, slots=True)
