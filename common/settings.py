@@ -74,31 +74,44 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=False)
 
     # The room on disk.
-    home: Path = Field(Path(".tradewinds"), description="Folder of worlds, embedded servers, logs and generated secrets")
+    home: Path = Field(
+        Path(".tradewinds"), description="Folder of worlds, embedded servers, logs and generated secrets"
+    )
     world: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Name of the world in use")
     secrets_dir: Path | None = Field(
-        None, description="Folder with one file per secret, named like its setting; HOME/secrets is used where it exists"
+        None,
+        description="Folder with one file per secret, named like its setting; HOME/secrets is used where it exists",
     )
 
     # Servers; absent = the embedded ones of `tradewinds up`.
     database_url: Address | None = Field(None, repr=False, description="Postgres as the fleet's own role sees it")
-    database_owner_url: Address | None = Field(None, repr=False, description="Postgres as the owner, for migrations only")
+    database_owner_url: Address | None = Field(
+        None, repr=False, description="Postgres as the owner, for migrations only"
+    )
     redis_url: Address | None = Field(None, repr=False, description="Redis or Valkey that carries the doorbell rings")
     redis_prefix: str = Field("tradewinds", min_length=1, description="Prefix of every key and queue in Redis")
     database_pool_size: int = Field(4, ge=1, le=100, description="Database connections per process")
     redis_pool_size: int = Field(10, ge=1, le=1000, description="Redis connections per process")
 
     # The world outside.
-    simulator_url: Address | None = Field(None, description="Base address of the practice venue; absent = no such venue")
+    simulator_url: Address | None = Field(
+        None, description="Base address of the practice venue; absent = no such venue"
+    )
     order_prefix: str = Field(
         "tw", pattern=r"^[a-z0-9]{1,3}$", description="First characters of every client order id; one per installation"
     )
-    live_trading: bool = Field(False, description="The platform's own say in moving money; tenant and account have theirs")
+    live_trading: bool = Field(
+        False, description="The platform's own say in moving money; tenant and account have theirs"
+    )
 
     # The model.
-    model_url: Address | None = Field(None, description="Base address of an endpoint that speaks the OpenAI chat protocol")
+    model_url: Address | None = Field(
+        None, description="Base address of an endpoint that speaks the OpenAI chat protocol"
+    )
     model_api_key: Secret | None = Field(None, description="Key of that endpoint")
-    model_name: str = Field("simulated-rules-1", min_length=1, description="Model to ask; ids are pinned, never aliases")
+    model_name: str = Field(
+        "simulated-rules-1", min_length=1, description="Model to ask; ids are pinned, never aliases"
+    )
     model_deadline_s: float = Field(8.0, gt=0, le=120, description="Seconds the model has to answer, retries included")
 
     # Policy.
@@ -199,7 +212,9 @@ def shown(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def read_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any) -> Settings:
+def read_settings(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any
+) -> Settings:
     """The settings of this process; raises Misconfigured naming every variable that is wrong or unknown."""
     return read(environ, env_file, **given).settings
 
@@ -284,7 +299,9 @@ def _secret_files(values: Mapping[str, Any]) -> dict[str, tuple[str, Path]]:
         return {}
     wanted = [name for name, info in Settings.model_fields.items() if _may_be_a_file(info)]
     return {
-        name: (_read_secret(path, variable("secrets_dir")), path) for name in wanted if (path := folder / name).is_file()
+        name: (_read_secret(path, variable("secrets_dir")), path)
+        for name in wanted
+        if (path := folder / name).is_file()
     }
 
 
