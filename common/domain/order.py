@@ -70,8 +70,9 @@ _AT_VENUE = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED,
 TRANSITIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
     _S.INTENDED: frozenset({_S.SUBMITTING, _S.ABANDONED}),
     _S.SUBMITTING: _AT_VENUE | {_S.UNKNOWN, _S.REJECTED},
-    _S.UNKNOWN: _AT_VENUE | {_S.NOT_PLACED},
-    _S.ACCEPTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED}),
+    _S.UNKNOWN: _AT_VENUE | {_S.NOT_PLACED, _S.REJECTED},
+    # Some venues acknowledge first and refuse afterwards (Bybit).
+    _S.ACCEPTED: frozenset({_S.PARTIALLY_FILLED, _S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED}),
     _S.PARTIALLY_FILLED: frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED}),
     # A cancel can be acknowledged before the last fill is reported: the fill is the truth.
     _S.CANCELED: frozenset({_S.FILLED}),

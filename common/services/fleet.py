@@ -48,6 +48,7 @@ class Policy:
     relay_grace_s: float = 1.0
     relay_batch: int = 500
     overlap: timedelta = timedelta(minutes=5)
+    memory: timedelta = timedelta(days=3)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,196 @@
+"""Writes what the venue tells into the ledger: states of orders, fills, funding, and the positions they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from common.domain.codec import encode
+from common.domain.errors import NotFound, Transient
+from common.domain.fill import Fill, Funding, filled, status_after
+from common.domain.money import ZERO
+from common.domain.order import ADOPTIONS, LIVE, TERMINAL, Order, OrderRole, OrderStatus
+from common.domain.position import CloseReason, Position, fold
+from common.domain.signal import Side
+from common.domain.tenant import Account
+from common.ports.venue import VenueFill, VenueFunding, VenueOrder
+from common.services.close_position import cancel_leftovers
+from common.services.fleet import Fleet
+from common.services.protect_position import protect
+from common.services.trip_breaker import trip_breaker
+from common.store import UnitOfWork
+
+
+def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
+    """Save `after`, release what it reserved once it is terminal, and tell the audit trail of a change of state.
+
+    Raises Transient when somebody changed the order meanwhile: the whole attempt is rolled back and made again.
+    """
+    if not uow.orders.save(after):
+        raise Transient(f"order {after.id} was changed by another worker")
+    if after.status in TERMINAL and after.intent.role is OrderRole.ENTRY:
+        uow.risk.release_reservation(after.id)
+    if after.status is not before.status:
+        payload = {"from": before.status.value, "to": after.status.value, "reason": after.reason}
+        payload["client_order_id"] = after.intent.client_order_id
+        uow.audit.append("order", str(after.id), payload, now)
+    return after
+
+
+def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) -> Order:
+    """`order` as the venue shows it. It ends only once our fills account for all that the venue says was filled."""
+    status = seen.status
+    if status in TERMINAL and seen.filled_quantity > order.filled_quantity:
+        status = OrderStatus.PARTIALLY_FILLED if order.filled_quantity > ZERO else OrderStatus.ACCEPTED
+    if status is OrderStatus.ACCEPTED and order.filled_quantity > ZERO:
+        status = OrderStatus.PARTIALLY_FILLED
+    if order.status in TERMINAL and status not in ADOPTIONS.get(order.status, frozenset()):
+        status = order.status
+    if status is order.status and seen.venue_order_id == order.venue_order_id:
+        return order
+    after = order.move(status, adopt=True, venue_order_id=seen.venue_order_id, updated_at=now)
+    return keep(uow, order, after, now)
+
+
+def learn_fills(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Sequence[VenueFill]) -> list[VenueFill]:
+    """Book the fills that belong to our orders, once each, and refold what they touch; returns those of nobody's."""
+    touched: dict[UUID, Order] = {}
+    strangers: list[VenueFill] = []
+    for item in seen:
+        order = _owner(uow, account, item)
+        if order is None:
+            strangers.append(item)
+        elif uow.fills.add(_fill(account, order, item)):
+            touched[order.id] = order
+            uow.audit.append("fill", str(order.id), encode(item), fleet.clock.now())
+    for order in touched.values():
+        _refold_order(uow, order, fleet.clock.now())
+    for position in dict.fromkeys(order.intent.position_id for order in touched.values()):
+        refold_position(fleet, uow, account, position)
+    return strangers
+
+
+def _owner(uow: UnitOfWork, account: Account, item: VenueFill) -> Order | None:
+    order = uow.orders.by_client_id(item.client_order_id) if item.client_order_id else None
+    if order is None:
+        order = uow.orders.by_venue_id(account.id, item.venue_order_id)
+    return order if order is not None and order.intent.account_id == account.id else None
+
+
+def _fill(account: Account, order: Order, item: VenueFill) -> Fill:
+    return Fill(
+        tenant_id=account.tenant_id,
+        account_id=account.id,
+        venue=account.venue,
+        trade_id=item.trade_id,
+        order_id=order.id,
+        position_id=order.intent.position_id,
+        instrument=item.instrument,
+        side=item.side,
+        quantity=item.quantity,
+        price=item.price,
+        fee=item.fee,
+        fee_asset=item.fee_asset,
+        is_maker=item.is_maker,
+        occurred_at=item.occurred_at,
+    )
+
+
+def _refold_order(uow: UnitOfWork, order: Order, now: datetime) -> None:
+    quantity, average = filled(uow.fills.of_order(order.id))
+    status = status_after(order, quantity)
+    after = order.move(status, adopt=True, filled_quantity=quantity, average_price=average, updated_at=now)
+    keep(uow, order, after, now)
+
+
+def refold_position(fleet: Fleet, uow: UnitOfWork, account: Account, position_id: UUID) -> Position | None:
+    """The position as all its fills and fundings make it, saved; protected when open, wound up when just closed."""
+    fills = uow.fills.of_position(position_id)
+    if not fills:
+        return None
+    known = uow.positions.get(position_id)
+    before = known or _opened_by(uow, account, position_id)
+    after = fold(before, fills, uow.fundings.of_position(position_id))
+    now = fleet.clock.now()
+    if after.is_open:
+        after = _save(uow, known, after)
+        if known is None:
+            uow.audit.append("position_opened", str(after.id), encode(after), now)
+        protect(fleet, uow, after, now)
+    else:
+        after = _save(uow, known, _with_reason(uow, after))
+        if before.closed_at is None:
+            uow.audit.append("position_closed", str(after.id), encode(after), now)
+            trip_breaker(fleet, uow, account, after, now)
+        cancel_leftovers(uow, after, now)
+    return after
+
+
+def _opened_by(uow: UnitOfWork, account: Account, position_id: UUID) -> Position:
+    entry = next((o for o in uow.orders.of_position(position_id) if o.intent.role is OrderRole.ENTRY), None)
+    signal = uow.signals.get(entry.intent.signal_id) if entry and entry.intent.signal_id else None
+    if entry is None or signal is None:
+        raise NotFound("entry order of position", position_id)
+    return Position(
+        id=position_id,
+        tenant_id=account.tenant_id,
+        account_id=account.id,
+        venue=account.venue,
+        instrument=entry.intent.instrument,
+        side=Side(signal.side),
+        strategy=signal.strategy,
+        signal_id=signal.id,
+        leverage=entry.intent.leverage,
+        exits=signal.exits,
+    )
+
+
+def _save(uow: UnitOfWork, known: Position | None, after: Position) -> Position:
+    if known is None:
+        uow.positions.add(after)
+        return after
+    return save_position(uow, after)
+
+
+def save_position(uow: UnitOfWork, position: Position) -> Position:
+    """Save the next version of `position`; raises Transient when somebody was faster."""
+    after = replace(position, version=position.version + 1)
+    if not uow.positions.save(after):
+        raise Transient(f"position {position.id} was changed by another worker")
+    return after
+
+
+def _with_reason(uow: UnitOfWork, position: Position) -> Position:
+    closers = [o for o in uow.orders.of_position(position.id) if not o.intent.role.increases_risk]
+    last = max((o for o in closers if o.filled_quantity > ZERO), key=lambda o: o.updated_at or o.created_at)
+    reason = CloseReason.STOP if last.intent.role is OrderRole.STOP else CloseReason(last.reason)
+    return replace(position, close_reason=position.close_reason or reason)
+
+
+def learn_fundings(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Iterable[VenueFunding]) -> None:
+    """Book funding payments, once each, to the position that was held when they fell due."""
+    touched: set[UUID] = set()
+    for item in seen:
+        position = uow.positions.held_at(account.id, item.instrument, item.occurred_at)
+        funding = Funding(
+            tenant_id=account.tenant_id,
+            account_id=account.id,
+            venue=account.venue,
+            income_id=item.income_id,
+            instrument=item.instrument,
+            position_id=position.id if position else None,
+            amount=item.amount,
+            asset=item.asset,
+            occurred_at=item.occurred_at,
+        )
+        if uow.fundings.add(funding) and position is not None:
+            touched.add(position.id)
+    for position_id in sorted(touched):
+        refold_position(fleet, uow, account, position_id)
+
+
+def live_orders(uow: UnitOfWork, account: Account) -> list[Order]:
+    """Orders of the account that may still change."""
+    return [order for order in uow.orders.live(account.id) if order.status in LIVE]

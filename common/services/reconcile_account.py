@@ -1,0 +1,124 @@
+"""maintenance.reconcile: compares an account's book with the venue's; adopts what is ours, quarantines the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from common.domain.errors import NotFound
+from common.domain.money import ZERO
+from common.domain.tenant import Account
+from common.ports.venue import Venue, VenueFill, VenueOrder, VenuePosition
+from common.services.fleet import Fleet
+from common.services.learn import learn_fills, learn_order
+from common.store import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What the venue holds of an account; `is_still` when nothing moved while it was being read."""
+
+    orders: Sequence[VenueOrder]
+    positions: Mapping[str, Decimal]
+    fills: Sequence[VenueFill]
+    is_still: bool
+
+
+def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
+    """Make the account's book equal to the venue's, or stop its entries where it is not; safe to repeat.
+
+    The account is reconciled when every working order at the venue is ours and known and every position equals the sum
+    of our fills. A book that moved while it was read is judged at the next visit.
+    """
+    with fleet.store.unit_of_work(tenant_id) as uow:
+        if not uow.accounts.claim(account_id):
+            return "claimed by another worker"
+        account = uow.accounts.get(account_id)
+        if account is None:
+            raise NotFound("account", account_id)
+        statement = read_statement(fleet, uow, account, fleet.venue_of(uow, account))
+        uow.risk.lock()
+        outcome = _compare(fleet, uow, account, statement)
+        refs = uow.commit()
+    fleet.publish(refs)
+    return outcome
+
+
+def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Statement:
+    """Positions, open orders and fills, and the positions once more to know whether they stood still."""
+    before = _quantities(venue.positions())
+    orders = list(venue.open_orders())
+    symbols = sorted({*before, *(o.intent.instrument for o in uow.orders.live(account.id))})
+    symbols = sorted({*symbols, *(p.instrument for p in uow.positions.open(account.id))})
+    fills: list[VenueFill] = []
+    for symbol in symbols:
+        last = uow.fills.last_at(account.id, symbol)
+        since = (last or fleet.clock.now() - fleet.policy.memory) - fleet.policy.overlap
+        fills.extend(venue.fills(symbol, since))
+    return Statement(orders, before, fills, before == _quantities(venue.positions()))
+
+
+def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
+    held: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for position in positions:
+        held[position.instrument] += position.quantity
+    return {symbol: quantity for symbol, quantity in held.items() if quantity != ZERO}
+
+
+def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement) -> str:
+    now = fleet.clock.now()
+    for item in statement.orders:
+        _adopt(fleet, uow, account, item, now)
+    strangers = learn_fills(fleet, uow, account, statement.fills)
+    for fill in strangers:
+        detail = f"fill {fill.trade_id} of {fill.quantity} at {fill.price} belongs to no order of ours"
+        _quarantine(uow, account, fill.instrument, fill.venue_order_id, fill.client_order_id or "", detail, now)
+    if not statement.is_still:
+        return "moved while it was read; judged at the next visit"
+    differences = _differences(uow, account, statement.positions)
+    for symbol, (ours, theirs) in differences.items():
+        detail = f"position is {theirs} at the venue and {ours} in the ledger"
+        _quarantine(uow, account, symbol, "position", "", detail, now)
+    equal = not differences
+    if account.is_reconciled is not equal:
+        uow.accounts.mark_reconciled(account.id, equal)
+        uow.audit.append("reconciliation", str(account.id), {"equal": equal, "differences": len(differences)}, now)
+    return "equal" if equal else f"{len(differences)} positions differ"
+
+
+def _adopt(fleet: Fleet, uow: UnitOfWork, account: Account, item: VenueOrder, now: datetime) -> None:
+    order = uow.orders.by_client_id(item.client_order_id)
+    if order is not None and order.intent.account_id == account.id:
+        learn_order(uow, order, item, now)
+        return
+    ours = item.client_order_id.startswith(fleet.policy.order_prefix)
+    detail = "has our prefix but is not in the ledger" if ours else "was not placed by this fleet"
+    _quarantine(uow, account, item.instrument, item.venue_order_id, item.client_order_id, detail, now)
+
+
+def _quarantine(
+    uow: UnitOfWork,
+    account: Account,
+    symbol: str,
+    venue_order_id: str,
+    client_order_id: str,
+    detail: str,
+    now: datetime,
+) -> None:
+    if uow.quarantine.add(account.id, symbol, venue_order_id, client_order_id, detail, now):
+        payload = {"instrument": symbol, "venue_order_id": venue_order_id, "detail": detail}
+        uow.audit.append("quarantine", str(account.id), payload, now)
+
+
+def _differences(
+    uow: UnitOfWork, account: Account, theirs: Mapping[str, Decimal]
+) -> dict[str, tuple[Decimal, Decimal]]:
+    ours: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for position in uow.positions.open(account.id):
+        ours[position.instrument] += position.quantity * position.side.sign
+    symbols = sorted({*ours, *theirs})
+    return {s: (ours[s], theirs.get(s, ZERO)) for s in symbols if ours[s] != theirs.get(s, ZERO)}

@@ -1,0 +1,21 @@
+"""maintenance.relay: rings again for every job that waits and that nobody has claimed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from common.services.fleet import Fleet
+
+
+def relay_jobs(fleet: Fleet) -> int:
+    """Ring for jobs that have been due for `relay_grace_s`; returns how many. Redis emptied means: all of them.
+
+    The store remembers when it last named a job, so a backlog is not rung for at every tick.
+    """
+    now = fleet.clock.now()
+    grace = fleet.clock.transport(fleet.policy.relay_grace_s)
+    with fleet.store.unit_of_work(None) as uow:
+        refs = uow.jobs.due(now, older_than=now - grace, quiet=max(grace, timedelta(0)), limit=fleet.policy.relay_batch)
+        uow.commit()
+    fleet.publish(refs)
+    return len(refs)
