@@ -1,0 +1,1 @@
+"""The proofs; README.md says where a test goes."""
