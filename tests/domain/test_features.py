@@ -173,9 +173,7 @@ def test_trend_needs_the_order_of_averages_and_a_moving_slow_one():
 
 def test_band_position_is_zero_at_the_lower_and_one_at_the_upper_band():
     upper, lower = np.full(3, 4.0), np.array([2.0, 2.0, 4.0])
-    np.testing.assert_array_equal(
-        volatility.band_position(np.array([2.0, 4.0, 4.0]), upper, lower), [0.0, 1.0, np.nan]
-    )
+    np.testing.assert_array_equal(volatility.band_position(np.array([2.0, 4.0, 4.0]), upper, lower), [0.0, 1.0, np.nan])
     np.testing.assert_array_equal(volatility.band_width(upper, np.full(3, 2.0), lower), [1.0, 1.0, 0.0])
 
 
