@@ -1,0 +1,52 @@
+"""Starts one process of the fleet: `python -m workers worker STAGE | beat | stream | flower`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from common.domain.errors import TradewindsError
+
+
+def main(argv: list[str]) -> int:
+    """Run the process `argv` asks for until it is told to stop; 2 when the request makes no sense."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    worker = commands.add_parser("worker", help="the worker of one stage")
+    worker.add_argument("stage")
+    worker.add_argument("--concurrency", type=int)
+    commands.add_parser("beat", help="the clock that rings every tick")
+    commands.add_parser("stream", help="the websocket reader that keeps candles")
+    flower = commands.add_parser("flower", help="the Flower dashboard")
+    flower.add_argument("--port", type=int, default=5555)
+    flower.add_argument("--address", default="127.0.0.1")
+    flower.add_argument("--basic-auth", help="user:password; read from a file in deployments")
+    options = parser.parse_args(argv)
+    try:
+        return _run(options)
+    except TradewindsError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "stream":
+        from workers.stream import run_stream
+
+        return run_stream()
+    from workers.app import app
+    from workers.queues import worker_argv
+
+    if options.command == "worker":
+        app.start(worker_argv(options.stage, options.concurrency))
+    elif options.command == "beat":
+        app.start(["-A", "workers", "beat", "--loglevel", "WARNING", "--pidfile", ""])
+    else:
+        arguments = ["flower", f"--port={options.port}", f"--address={options.address}"]
+        arguments += [f"--basic-auth={options.basic_auth}"] if options.basic_auth else []
+        app.start(arguments)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""The Celery application: a doorbell on Redis, with every setting chosen on measured evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init, worker_ready
+
+from beat_schedule import BEATS
+from common.settings import Settings, read_settings
+from workers.queues import STAGE_QUEUES, VISIBILITY_TIMEOUT_S
+
+TASK_MODULES = (
+    "workers.signal",
+    "workers.llm",
+    "workers.risk",
+    "workers.execution",
+    "workers.position",
+    "workers.maintenance",
+)
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's settings for `settings`; the reason stands beside each choice that is not the default."""
+    return {
+        "broker_url": settings.redis_url or "redis://127.0.0.1:6379/0",
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            # After kill -9 a message comes back when this has passed; with kombu's default sweep it would take 98 s.
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "global_keyprefix": f"{settings.redis_prefix}:",
+            # A frozen Redis must not block a publisher: the relay rings again.
+            "socket_timeout": 15,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "max_connections": settings.redis_pool_size,
+        },
+        # Messages are ids in JSON, nothing that could be executed; outcomes are in Postgres, not in Redis.
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "result_backend": None,
+        # A task that dies is delivered again; the job row says whether there is anything left to do.
+        "task_acks_late": True,
+        # A poison task must not loop: the relay rings for what is still pending.
+        "task_reject_on_worker_lost": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": 8.0,
+        "worker_enable_soft_shutdown_on_idle": False,
+        # Events cost a third of the throughput; Flower's workers page needs only the heartbeats.
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "task_create_missing_queues": True,
+        "task_default_queue": "maintenance",
+        "task_routes": {stage.value: {"queue": queue.name} for stage, queue in STAGE_QUEUES.items()}
+        | {"position.*": {"queue": "position"}, "signal.*": {"queue": "signal"}, "execution.*": {"queue": "execution"}},
+        "timezone": "UTC",
+        "enable_utc": True,
+        "beat_schedule": {beat.name: beat.entry() for beat in BEATS},
+        "beat_scheduler": "workers.beat:FleetScheduler",
+        "beat_max_loop_interval": 0.2,
+        "imports": TASK_MODULES,
+    }
+
+
+app = Celery("tradewinds")
+app.conf.update(configuration(read_settings()))
+
+
+@setup_logging.connect
+def _log_as_the_fleet_does(**_: object) -> None:
+    from common.telemetry import configure_logging
+
+    configure_logging(read_settings())
+
+
+@worker_process_init.connect
+def _start_afresh_in_the_child(**_: object) -> None:
+    # Connections must not cross a fork.
+    from workers.fleet import forget
+
+    forget()
+
+
+@worker_ready.connect
+def _say_hello(sender: Any = None, **_: object) -> None:
+    from workers.heartbeat import start_heartbeat
+
+    start_heartbeat(str(getattr(sender, "hostname", "worker")))

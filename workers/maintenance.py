@@ -1,0 +1,38 @@
+"""Upkeep: the relay, reconciliation with venues, equity snapshots, instruments and retention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.services.fleet import Fleet
+from common.services.reconcile_account import reconcile_account
+from common.services.relay_jobs import relay_jobs
+from common.services.snapshot_equity import snapshot_equity
+from common.services.tenants import refresh_instruments
+from common.services.ticks import each_account
+from workers.stage import tick
+
+
+@tick("maintenance.relay", "maintenance")
+def relay(fleet: Fleet, **_: Any) -> None:
+    """Ring again for every job that waits unclaimed."""
+    relay_jobs(fleet)
+
+
+@tick("maintenance.reconcile", "maintenance")
+def reconcile(fleet: Fleet, **_: Any) -> None:
+    """Compare every account's book with its venue's."""
+    each_account(fleet, reconcile_account)
+
+
+@tick("maintenance.equity", "maintenance")
+def equity(fleet: Fleet, **_: Any) -> None:
+    """Keep a point of every equity curve."""
+    each_account(fleet, snapshot_equity)
+
+
+@tick("maintenance.instruments", "maintenance")
+def instruments(fleet: Fleet, **_: Any) -> None:
+    """Refresh grids, filters and status of every venue's instruments."""
+    for venue in fleet.market_data:
+        refresh_instruments(fleet, venue)

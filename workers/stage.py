@@ -1,0 +1,97 @@
+"""The stage helper: turns a use case into a Celery task that is a doorbell and nothing more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from common.domain.errors import InvalidInput, Permanent, Transient
+from common.domain.job import JobRef, Stage
+from common.services.fleet import Fleet
+from common.services.routines import ROUTINES
+from common.services.stage import run
+from common.telemetry import bound, metrics
+from workers.app import app
+from workers.fleet import current_fleet
+from workers.queues import STAGE_QUEUES
+
+log = logging.getLogger(__name__)
+
+Request = Callable[..., JobRef]
+
+
+def stage(name: Stage) -> Callable[[Request], Any]:
+    """A task of stage `name`: with `jobs` it runs them; with readable arguments it asks the decorated function first.
+
+    The decorated function turns readable arguments (`celery call`) into the job they mean. What cannot be meant is
+    answered in the log and kept as a failed job under the task's id, for `tradewinds why`.
+    """
+
+    def decorate(request: Request) -> Any:
+        @wraps(request)
+        def ring(self: Any, jobs: list[list[str | None]] | None = None, **readable: Any) -> None:
+            fleet = current_fleet()
+            refs = _named(name, jobs) if jobs is not None else _asked(fleet, self, name, request, readable)
+            for ref in refs:
+                _run(fleet, ref)
+
+        limit = STAGE_QUEUES[name].limit_s
+        return app.task(name=name.value, bind=True, time_limit=limit, soft_time_limit=limit - 5)(ring)
+
+    return decorate
+
+
+def _named(name: Stage, jobs: list[list[str | None]]) -> list[JobRef]:
+    refs = []
+    for job, tenant in jobs:
+        if job is None:
+            raise InvalidInput("jobs", jobs, "pairs of a job's id and its tenant's id or null")
+        refs.append(JobRef(UUID(job), name, UUID(tenant) if tenant else None))
+    return refs
+
+
+def _asked(fleet: Fleet, task: Any, name: Stage, request: Request, readable: Mapping[str, Any]) -> list[JobRef]:
+    try:
+        return [request(fleet, **readable)]
+    except (Permanent, TypeError) as error:
+        reason = str(error).replace(f"{request.__name__}()", name.value)
+        log.error("%s %s refused: %s", name.value, dict(readable), reason)
+        with fleet.store.unit_of_work(None) as uow:
+            uow.jobs.add_refused(UUID(task.request.id), name.value, dict(readable), reason, fleet.clock.now())
+            uow.commit()
+        return []
+
+
+def _run(fleet: Fleet, ref: JobRef) -> None:
+    started = fleet.clock.monotonic()
+    with bound(stage=ref.stage.value, job=str(ref.id), tenant=str(ref.tenant_id or "")):
+        outcome = run(fleet, ROUTINES, ref)
+        metrics().job(ref.stage.value, outcome.value, fleet.clock.monotonic() - started)
+
+
+def tick(name: str, queue: str) -> Callable[[Callable[..., object]], Any]:
+    """A task that a beat rings: idempotent, never retried; a Transient failure is left to the next tick."""
+
+    def decorate(function: Callable[..., object]) -> Any:
+        @wraps(function)
+        def ring(**arguments: Any) -> None:
+            fleet = current_fleet()
+            started = fleet.clock.monotonic()
+            with bound(task=name):
+                try:
+                    function(fleet, **arguments)
+                    outcome = "done"
+                except Transient as error:
+                    log.warning("%s waits for its next tick: %s", name, error)
+                    outcome = "postponed"
+                except (Permanent, TypeError) as error:
+                    log.error("%s %s refused: %s", name, arguments, error)
+                    outcome = "failed"
+                metrics().job(name, outcome, fleet.clock.monotonic() - started)
+
+        return app.task(name=name, queue=queue, time_limit=60)(ring)
+
+    return decorate
