@@ -25,26 +25,23 @@ PRECISION = 1e-12
 class Columns:
     """Closed candles of one instrument as columns, oldest first: `opened_at` in ms since 1970 UTC, the rest float64."""
 
-    timeframe: Timeframe
     opened_at: npt.NDArray[np.int64]
     open: Series
     high: Series
     low: Series
     close: Series
     volume: Series
+    timeframe: Timeframe
 
     @classmethod
     def from_candles(cls, candles: Sequence[Candle], timeframe: Timeframe) -> Columns:
         """Columns of `candles` (oldest first); each float is the correctly rounded value of its decimal."""
         millis = [round((candle.opened_at - EPOCH).total_seconds() * 1000) for candle in candles]
-        return cls(
-            timeframe,
-            np.array(millis, dtype=np.int64),
-            *(
-                np.array([float(getattr(candle, field)) for candle in candles], dtype=np.float64)
-                for field in ("open", "high", "low", "close", "volume")
-            ),
+        prices = (
+            np.array([float(getattr(candle, field)) for candle in candles], dtype=np.float64)
+            for field in ("open", "high", "low", "close", "volume")
         )
+        return cls(np.array(millis, dtype=np.int64), *prices, timeframe=timeframe)
 
     def __len__(self) -> int:
         return int(self.close.size)
@@ -52,13 +49,13 @@ class Columns:
     def slice(self, start: int, stop: int) -> Columns:
         """Candles `start` (inclusive) to `stop` (exclusive), without copying."""
         return Columns(
-            self.timeframe,
             self.opened_at[start:stop],
             self.open[start:stop],
             self.high[start:stop],
             self.low[start:stop],
             self.close[start:stop],
             self.volume[start:stop],
+            self.timeframe,
         )
 
 

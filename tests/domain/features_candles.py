@@ -29,14 +29,14 @@ def walk(seed: int, bars: int, volatility: float = 0.004) -> Columns:
     high = np.round(np.maximum(open_, close) + np.where(flat, 0.0, spread[0]), 2)
     low = np.round(np.minimum(open_, close) - np.where(flat, 0.0, spread[1]), 2)
     volume = np.where(random.random(bars) < 0.02, 0.0, np.round(random.lognormal(3.0, 1.0, bars), 3))
-    return Columns(FIVE_MINUTES, START_MS + 300_000 * np.arange(bars), open_, high, low, close, volume)
+    return Columns(START_MS + 300_000 * np.arange(bars), open_, high, low, close, volume, FIVE_MINUTES)
 
 
 def bars(rows: list[tuple[float, float, float, float]], volume: float = 10.0) -> Columns:
     """Candles written out as (open, high, low, close)."""
     open_, high, low, close = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
     opened = START_MS + 300_000 * np.arange(len(rows))
-    return Columns(FIVE_MINUTES, opened, open_, high, low, close, np.full(len(rows), volume))
+    return Columns(opened, open_, high, low, close, np.full(len(rows), volume), FIVE_MINUTES)
 
 
 def instrument(symbol: str = "BTC/USDT:USDT", tick: str = "0.01", step: str = "0.001") -> Instrument:
@@ -71,4 +71,4 @@ def recorded(path: str) -> Columns:
         units = np.frombuffer(column.buffers()[1], dtype=np.int64)[0::2][column.offset : column.offset + len(column)]
         series.append(units.astype(np.float64) / 10.0**column.type.scale)
     opened = table["date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-    return Columns(FIVE_MINUTES, opened, *series)
+    return Columns(opened, *series, timeframe=FIVE_MINUTES)

@@ -128,7 +128,7 @@ def test_the_reference_enters_only_when_every_condition_holds(changes, expected)
     strategy = strategies.get("ema_rsi_reference")
     plain = walk(1, 202)
     volume = np.full(202, changes.pop("volume", 1.0))
-    columns = Columns(FIVE_MINUTES, plain.opened_at, plain.open, plain.high, plain.low, np.full(202, 100.0), volume)
+    columns = Columns(plain.opened_at, plain.open, plain.high, plain.low, np.full(202, 100.0), volume, FIVE_MINUTES)
     fast = np.append(np.full(201, 9.0), changes.pop("ema_12", 11.0))
     features = constant(strategy.features, 202, ema_12=fast, ema_26=10.0, **({"rsi": 60.0} | changes))
     entries = strategy.evaluate(features, columns)
@@ -166,7 +166,7 @@ def judged(side: int, **changes: object) -> tuple[int, tuple[str, ...], float]:
     base |= {key: np.append(np.zeros(59), value) for key, value in changes.items()}
     base["macd_histogram"] = np.append(np.full(59, -1.0 * side), changes.get("macd_histogram", 1.0 * side))
     plain = walk(1, 60)
-    columns = Columns(FIVE_MINUTES, plain.opened_at, *(np.full(60, 100.0),) * 5)
+    columns = Columns(plain.opened_at, *(np.full(60, 100.0),) * 5, timeframe=FIVE_MINUTES)
     entries = strategy.evaluate(constant(strategy.features, 60, **base), columns)
     return int(entries.side[59]), entries.reasons(59), float(entries.confidence[59])
 

@@ -1,5 +1,6 @@
 """Strategies: what makes a signal, each a short file behind one small interface."""
 
+from common.domain.features import Columns
 from common.domain.strategies.base import (
     Entries,
     Parameters,
@@ -19,6 +20,7 @@ for _strategy in (RsiMeanReversion, EmaCrossover, Confluence, EmaRsiReference):
     register(_strategy)
 
 __all__ = [
+    "Columns",
     "Confluence",
     "EmaCrossover",
     "EmaRsiReference",

@@ -225,7 +225,7 @@ def signal_at(
     strategy: Strategy,
     instrument: Instrument,
     venue: str,
-    timeframe: Timeframe,
+    timeframe: Timeframe | str,
     features: Features,
     columns: Columns,
     index: int,
