@@ -1,1 +1,1 @@
-"""The world: every other third-party library is spoken in exactly one of these rooms."""
+"""The world: every third-party library is spoken in exactly one room of this house."""

@@ -1,0 +1,9 @@
+"""The one room that speaks ccxt."""
+
+from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, capability
+from common.adapters.ccxt_venue.client import Connection
+from common.adapters.ccxt_venue.market_data import CcxtMarketData
+from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.venue import CcxtVenue
+
+__all__ = ["CAPABILITIES", "Capability", "CcxtMarketData", "CcxtVenue", "Connection", "Pacer", "capability"]

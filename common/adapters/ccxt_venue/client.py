@@ -1,0 +1,207 @@
+"""One ccxt client, made safe: no retries, our clock, no referrers, and a record of the last exchange of messages."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from queue import LifoQueue
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+import ccxt  # type: ignore[import-untyped]
+
+from common.adapters.ccxt_venue.capabilities import Capability
+from common.adapters.ccxt_venue.pacing import Pacer
+from common.domain.errors import InvalidInput, Permanent
+from common.ports.clock import Clock
+from common.ports.venue import Credentials
+
+# At debug level ccxt writes signed addresses and keys.
+logging.getLogger("ccxt.base.exchange").setLevel(logging.WARNING)
+
+_RETRY_OPTION = "maxRetriesOnFailure"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where and how to reach a venue; `base_url` None = the venue itself, else everything goes there (a simulator)."""
+
+    capability: Capability
+    name: str
+    base_url: str | None = None
+    read_timeout_s: float = 10.0
+    place_timeout_s: float = 10.0
+    is_paced: bool = True
+    connections: int = 4
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The last request and what was answered; `status` None = no answer came back."""
+
+    method: str
+    path: str
+    status: int | None = None
+    body: str = ""
+
+    def answer(self) -> Any:
+        """The answer as JSON, or None when it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class Guarded:
+    """What every client of this room does differently from ccxt's own; mixed in before the venue's class."""
+
+    tw_clock: Clock
+    tw_pacer: Pacer | None
+    tw_local: str
+    tw_real: str
+    tw_last: Exchange | None
+
+    def milliseconds(self) -> int:
+        """Venue time: what is signed must follow a fast venue's clock."""
+        return int(self.tw_clock.now().timestamp() * 1000)
+
+    def seconds(self) -> int:
+        return self.milliseconds() // 1000
+
+    def microseconds(self) -> int:
+        return self.milliseconds() * 1000
+
+    def throttle(self, cost: float | None = None) -> None:
+        if self.tw_pacer is not None:
+            self.tw_pacer.take(self.rateLimit * (1 if cost is None else cost) / 1000)  # type: ignore[attr-defined]
+
+    def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        self.tw_last = Exchange(method, urlsplit(url).path)
+        return super().fetch(url, method, headers, body)  # type: ignore[misc]
+
+    def on_rest_response(  # noqa: PLR0917 - the signature is ccxt's.
+        self, code: int, reason: str, url: str, method: str, answered: Any, text: str, *sent: Any
+    ) -> str:
+        if self.tw_last is not None:
+            self.tw_last.status, self.tw_last.body = code, text
+        return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc,no-any-return]
+
+    def get_exceptions_by_url(self, url: str, exact_or_broad: str) -> Any:
+        """ccxt finds its table of codes by address, so a local address is shown as the real one."""
+        if self.tw_local and url is not None and url.startswith(self.tw_local):
+            url = self.tw_real + url[len(self.tw_local) :]
+        return super().get_exceptions_by_url(url, exact_or_broad)  # type: ignore[misc]
+
+    def handle_builder_fee_approval(self) -> bool:
+        """ccxt would sign an approval of a fee to itself on first use (Hyperliquid, also with `builderFee` off)."""
+        return True
+
+    def approve_builder_fee(self, builder: str, max_fee_rate: str) -> Any:
+        raise ccxt.NotSupported("no fee is ever approved to a third party")
+
+    def set_ref(self) -> bool:
+        return True
+
+
+def rebase(urls: Any, base_url: str) -> Any:
+    """`urls` with scheme and host of every address in it replaced by those of `base_url`; websockets stay so."""
+    if isinstance(urls, Mapping):
+        return {name: rebase(value, base_url) for name, value in urls.items()}
+    if isinstance(urls, list):
+        return [rebase(value, base_url) for value in urls]
+    if not isinstance(urls, str) or "://" not in urls:
+        return urls
+    there, here = urlsplit(base_url), urlsplit(urls.replace("{hostname}", "hostname"))
+    secure = there.scheme in ("https", "wss")
+    scheme = ("wss" if secure else "ws") if here.scheme.startswith("ws") else ("https" if secure else "http")
+    return here._replace(scheme=scheme, netloc=there.netloc).geturl()
+
+
+def base_of(url: str) -> str:
+    """Scheme and host of `url`; raises InvalidInput when it has none."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InvalidInput("base_url", url, "an http or https address, such as http://127.0.0.1:8081")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def login(row: Capability, credentials: Credentials | None) -> dict[str, Any]:
+    """Credentials under the names ccxt wants; Hyperliquid and Aster sign with a private key."""
+    if credentials is None:
+        return {}
+    if row.private_key_login:
+        return {"privateKey": credentials.secret, "walletAddress": credentials.key} | dict(credentials.extra)
+    return {"apiKey": credentials.key, "secret": credentials.secret} | dict(credentials.extra)
+
+
+def connect(module: Any, link: Connection, clock: Clock, credentials: Credentials | None, pacer: Pacer | None) -> Any:
+    """A guarded client of `module` (ccxt or ccxt.pro); raises Permanent when ccxt would retry a request by itself."""
+    row = link.capability
+    kind = getattr(module, row.ccxt_id)
+    # Spot and swap clients of one ccxt class differ in `defaultType` alone.
+    options = {**row.options, **link.options, _RETRY_OPTION: 0}
+    if row.recv_window_ms is not None:
+        options["recvWindow"] = row.recv_window_ms
+    config = {"enableRateLimit": link.is_paced, "timeout": int(link.read_timeout_s * 1000), "options": options}
+    client = type(f"Guarded{kind.__name__}", (Guarded, kind), {})(config | login(row, credentials))
+    client.tw_clock, client.tw_pacer, client.tw_last = clock, pacer, None
+    client.tw_local, client.tw_real = "", row.real_base
+    client.number = Decimal
+    if link.base_url is not None:
+        client.tw_local = base_of(link.base_url)
+        client.urls["api"] = rebase(client.urls["api"], client.tw_local)
+    if client.options[_RETRY_OPTION] != 0:
+        raise Permanent("ccxt would send a request again by itself; maxRetriesOnFailure must be 0")
+    return client
+
+
+class Clients:
+    """The clients of one account, each used by one thread at a time; markets are loaded once for all of them."""
+
+    def __init__(self, link: Connection, clock: Clock, credentials: Credentials | None, pacer: Pacer | None) -> None:
+        self.link, self.clock = link, clock
+        self._credentials, self._pacer = credentials, pacer
+        self._idle: LifoQueue[Any] = LifoQueue()
+        self._made = 0
+        self._source: Any = None
+        self._lock = Lock()
+
+    @contextmanager
+    def lease(self, timeout_s: float) -> Iterator[Any]:
+        """A client of one's own, its markets loaded, with `timeout_s` for each answer; waits when all are in use."""
+        client = self._take()
+        client.timeout = int(timeout_s * 1000)
+        client.tw_last = None
+        try:
+            yield client
+        finally:
+            self._idle.put(client)
+
+    def _take(self) -> Any:
+        with self._lock:
+            make = self._idle.empty() and self._made < self.link.connections
+            self._made += make
+        if not make:
+            return self._idle.get()
+        try:
+            return connect(ccxt, self.link, self.clock, self._credentials, self._pacer)
+        except BaseException:
+            with self._lock:
+                self._made -= 1
+            raise
+
+    def with_markets(self, client: Any, reload: bool = False) -> Any:
+        """`client` knowing the venue's markets, which one of the clients has fetched."""
+        if reload or self._source is None:
+            client.load_markets(True)
+            self._source = client
+        elif client.markets is not self._source.markets:
+            client.set_markets_from_exchange(self._source)
+        client.tw_last = None
+        return client

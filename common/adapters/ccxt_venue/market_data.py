@@ -1,0 +1,131 @@
+"""The public side of a venue through ccxt: instruments, closed candles, books and marks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from common.adapters.ccxt_venue import parsing
+from common.adapters.ccxt_venue.client import Clients, Connection
+from common.adapters.ccxt_venue.errors import reading
+from common.adapters.ccxt_venue.pacing import Pacer
+from common.domain.errors import InvalidInput, NotFound
+from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
+from common.ports.clock import Clock
+
+T = TypeVar("T")
+
+_DEPTH = 20
+
+
+class CcxtMarketData:
+    """Market data of one venue, safe to share among threads; implements ports.venue.MarketData."""
+
+    def __init__(self, link: Connection, clock: Clock, pacer: Pacer | None = None) -> None:
+        self._link, self._row, self._clock = link, link.capability, clock
+        self._clients = Clients(link, clock, None, pacer or Pacer())
+
+    @property
+    def name(self) -> str:
+        """The venue's name in our books."""
+        return self._link.name
+
+    def _ask(self, question: Callable[[Any], T]) -> T:
+        with self._clients.lease(self._link.read_timeout_s) as client:
+            return reading(self._row, client, (), lambda: question(self._clients.with_markets(client)))
+
+    def instruments(self) -> Sequence[Instrument]:
+        """Every instrument of the venue's market type that settles in an asset we know, as of now."""
+
+        def read(client: Any) -> list[Instrument]:
+            self._clients.with_markets(client, reload=True)
+            return [
+                parsing.instrument_of(market, self.name, self._row)
+                for market in client.markets.values()
+                if market["type"] == self._row.market_type
+                and (market.get("settle") or market["quote"]) in self._row.settles
+                and market.get("inverse") is not True
+            ]
+
+        with self._clients.lease(self._link.read_timeout_s) as client:
+            found = reading(self._row, client, (), lambda: read(client))
+        return sorted(found, key=lambda item: item.symbol)
+
+    def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
+        """Closed candles from `since` on, oldest first, at most `limit`; the forming one is left out."""
+        if limit < 1:
+            raise InvalidInput("limit", limit, "at least 1")
+
+        def read(client: Any) -> list[Candle]:
+            self._check(client, symbol)
+            found: list[Candle] = []
+            start = parsing.milliseconds(since)
+            while len(found) < limit:
+                page = min(limit - len(found) + 1, self._row.candles_per_page)
+                rows = client.fetch_ohlcv(symbol, str(timeframe), start, page)
+                found += self._closed(rows, timeframe, since)
+                if len(rows) < page:
+                    break
+                start = int(rows[-1][0]) + timeframe.seconds * 1000
+            return found[:limit]
+
+        return self._ask(read)
+
+    def _closed(self, rows: Sequence[Sequence[Any]], timeframe: Timeframe, since: datetime) -> list[Candle]:
+        now = self._clock.now()
+        candles = [parsing.candle_of(row, timeframe) for row in rows if parsing.instant(row[0]) >= since]
+        return [candle for candle in candles if candle.closed_at <= now]
+
+    def book(self, symbol: str, depth: int) -> OrderBook:
+        """The order book, `depth` levels a side."""
+        asked = next((size for size in self._row.book_depths if size >= depth), depth)
+
+        def read(client: Any) -> OrderBook:
+            self._check(client, symbol)
+            return parsing.book_of(client.fetch_order_book(symbol, asked), depth, self._clock.now())
+
+        return self._ask(read)
+
+    def market(self, instrument: Instrument) -> MarketState:
+        """Book, last, mark and funding of `instrument` right now."""
+        book = self.book(instrument.symbol, _DEPTH)
+
+        def read(client: Any) -> tuple[Any, Any]:
+            ticker = client.fetch_ticker(instrument.symbol)
+            is_perpetual = self._row.market_type == "swap"
+            return ticker, client.fetch_funding_rate(instrument.symbol) if is_perpetual else {}
+
+        ticker, funding = self._ask(read)
+        next_at = funding.get("fundingTimestamp")
+        return MarketState(
+            instrument=instrument,
+            book=book,
+            last=_decimal(ticker.get("last")),
+            mark=_decimal(funding.get("markPrice")) or _decimal(ticker.get("last")),
+            quote_at=book.occurred_at,
+            funding_rate=_decimal(funding.get("fundingRate")),
+            next_funding_at=parsing.instant(next_at) if next_at else None,
+        )
+
+    def clock_offset(self) -> timedelta:
+        """The venue's clock less ours, half the journey taken off; the venue refuses what is too far from its own."""
+
+        def read(client: Any) -> timedelta:
+            asked = self._clock.now()
+            told = parsing.instant(client.fetch_time(), "the venue's time")
+            answered = self._clock.now()
+            return told - asked - (answered - asked) / 2
+
+        with self._clients.lease(self._link.read_timeout_s) as client:
+            return reading(self._row, client, (), lambda: read(client))
+
+    def _check(self, client: Any, symbol: str) -> None:
+        if symbol not in client.markets:
+            raise NotFound("instrument", symbol, difflib.get_close_matches(symbol, client.markets, n=5, cutoff=0.3))
+
+
+def _decimal(value: object) -> Decimal | None:
+    return None if value is None else parsing.exact(value, "a price")
