@@ -154,7 +154,11 @@ def walk(levels: Sequence[Level], quantity: Decimal) -> tuple[Decimal, Decimal]:
 
 @dataclass(frozen=True, slots=True)
 class MarketState:
-    """What is known of one instrument's market at the moment of a decision; None where the venue did not say."""
+    """What is known of one instrument's market at the moment of a decision; None where the venue did not say.
+
+    `atr` is in price units, `atr_median` its median over 100 candles, `volume_ratio` the last closed candle's volume over
+    the average, `funding_rate` a fraction per interval (positive: longs pay), `news_impact` low, high or critical.
+    """
 
     instrument: Instrument
     book: OrderBook | None
@@ -169,3 +173,4 @@ class MarketState:
     has_gap: bool = False
     venue_healthy: bool = True
     news_impact: str | None = None
+    atr_median: Decimal | None = None

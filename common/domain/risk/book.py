@@ -62,7 +62,10 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """One open position, working entry, reservation or entry of unknown fate, as it counts against limits."""
+    """One open position, working entry, reservation or entry of unknown fate, as it counts against limits.
+
+    `risk` is the loss at the stop, costs included, as it was reserved; it counts against the day's loss.
+    """
 
     instrument: str
     strategy: str
@@ -72,6 +75,7 @@ class Exposure:
     margin: Decimal
     is_position: bool
     account_id: UUID
+    risk: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ class Record:
     """The account's recent results: signed money in the settle asset, rates as fractions, counts of closed positions.
 
     `day_profit` is realised today (UTC) after costs plus unrealised now; `win_rate` and `sharpe` are None below the
-    minimum sample; `peak_equity` is the highest equity seen since the last breaker reset.
+    minimum sample; `peak_equity` is the highest equity seen since the last breaker reset. Streak, rates and peak count
+    from the end of the last breaker cool-down that is over: otherwise what tripped it would trip it again for ever.
     """
 
     day_profit: Decimal = ZERO
