@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fcntl
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -22,7 +23,26 @@ from common.domain.market import Timeframe
 
 PREFIX = "TRADEWINDS_"
 FILE_SUFFIX = "_FILE"
+RUN_FILE = "run.env"
+LOCK_FILE = "lock"
 MASK = "********"
+PASSWORD_FILES = {
+    "database_url": "postgres_password",
+    "database_owner_url": "postgres_owner_password",
+    "redis_url": "redis_password",
+}
+"""Files of the secrets folder whose password is put into an address that has none."""
+
+COMPOSE_ONLY = frozenset(
+    f"{PREFIX}{name}"
+    for name in (
+        "IMAGE PULL_POLICY REVISION UID GID SECRETS FLOWER_PORT POSTGRES_IMAGE POSTGRES_CPUS POSTGRES_MEMORY REDIS_IMAGE"
+        " SIGNAL_CPUS SIGNAL_MEMORY SIGNAL_REPLICAS LLM_REPLICAS RISK_REPLICAS EXECUTION_REPLICAS POSITION_REPLICAS"
+        " MAINTENANCE_REPLICAS"
+    ).split()
+)
+"""Variables that docker-compose.yml reads from the same `.env` and that are nothing to the processes."""
+
 _PLACEHOLDER = re.compile(
     r"^(change[-_ ]?me.*|default[-_ ]?secret.*|replace[-_ ]?me.*|your[-_ ].*|placeholder.*|example.*|password|secret"
     r"|todo|x{3,}|<.*>)$",
@@ -213,14 +233,20 @@ def shown(value: object) -> object:
 
 
 def read_settings(
-    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any
+    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), *, attach: bool = True, **given: Any
 ) -> Settings:
     """The settings of this process; raises Misconfigured naming every variable that is wrong or unknown."""
-    return read(environ, env_file, **given).settings
+    return read(environ, env_file, attach=attach, **given).settings
 
 
-def read(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), **given: Any) -> Reading:
-    """Settings with origins. `given` wins over environment, environment over `.env`, `.env` over secret files."""
+def read(
+    environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env"), *, attach: bool = True, **given: Any
+) -> Reading:
+    """Settings with origins. `given` wins over environment, environment over `.env`, `.env` over secret files.
+
+    With `attach`, and no database named, a world that `tradewinds up` runs under the same home lends its addresses, so
+    that `tradewinds status` and `celery -A workers call` in another terminal reach it.
+    """
     environ = os.environ if environ is None else environ
     from_env = _known(environ, "the environment")
     from_file = _known(_dotenv(env_file), str(env_file))
@@ -234,7 +260,42 @@ def read(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(
     for name, (value, path) in _secret_files(values).items():
         if name not in values:
             values[name], origins[name] = value, f"file {path}"
+    values |= _with_passwords(values)
+    if attach and "database_url" not in values:
+        world = running_world(home_of(values), values.get("world"))
+        for name, value in _announced(world).items():
+            if name not in values:
+                values[name], origins[name] = value, f"running world {world}"
     return Reading(_validated(values), origins)
+
+
+def home_of(values: Mapping[str, Any]) -> Path:
+    """The home these values name, or the default one."""
+    return Path(values.get("home") or Settings.model_fields["home"].default)
+
+
+def running_world(home: Path, name: str | None = None) -> Path | None:
+    """Folder of the world under `home` that runs now: `name`, or the one that was started last; None when none runs."""
+    worlds = home / "worlds"
+    announced = [path.parent for path in worlds.glob(f"*/{RUN_FILE}") if name in {None, path.parent.name}]
+    running = [world for world in announced if is_claimed(world)]
+    return max(running, key=lambda world: (world / RUN_FILE).stat().st_mtime, default=None)
+
+
+def is_claimed(world: Path) -> bool:
+    """Whether a living process holds the lock of `world`."""
+    try:
+        with (world / LOCK_FILE).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _announced(world: Path | None) -> dict[str, str]:
+    return {} if world is None else _known(_dotenv(world / RUN_FILE), str(world / RUN_FILE))
 
 
 def _dotenv(path: Path | None) -> Mapping[str, str]:
@@ -245,7 +306,9 @@ def _dotenv(path: Path | None) -> Mapping[str, str]:
 
 def _known(environ: Mapping[str, str], where: str) -> dict[str, str]:
     """The variables of ours, by lower-case name and possibly ending in `_file`; unknown ones stop the start."""
-    ours = {name: value for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    ours = {
+        name: value for name, value in environ.items() if name.upper().startswith(PREFIX) and name not in COMPOSE_ONLY
+    }
     names = [variable(name) for name in Settings.model_fields]
     names += [variable(name) + FILE_SUFFIX for name, info in Settings.model_fields.items() if _may_be_a_file(info)]
     problems = []
@@ -291,18 +354,37 @@ def _read_secret(path: Path, named_by: str) -> str:
 
 def _secret_files(values: Mapping[str, Any]) -> dict[str, tuple[str, Path]]:
     """One file per setting in the secrets folder; other files there are nobody's business."""
-    given = values.get("secrets_dir")
-    folder = Path(given) if given else Path(values.get("home", Settings.model_fields["home"].default)) / "secrets"
-    if not folder.is_dir():
-        if given:
-            raise Misconfigured(f"{variable('secrets_dir')} names {folder}, which is no folder")
-        return {}
+    folder = _secrets_folder(values)
     wanted = [name for name, info in Settings.model_fields.items() if _may_be_a_file(info)]
     return {
         name: (_read_secret(path, variable("secrets_dir")), path)
         for name in wanted
-        if (path := folder / name).is_file()
+        if folder is not None and (path := folder / name).is_file()
     }
+
+
+def _secrets_folder(values: Mapping[str, Any]) -> Path | None:
+    given = values.get("secrets_dir")
+    folder = Path(given) if given else home_of(values) / "secrets"
+    if folder.is_dir():
+        return folder
+    if given:
+        raise Misconfigured(f"{variable('secrets_dir')} names {folder}, which is no folder")
+    return None
+
+
+def _with_passwords(values: Mapping[str, Any]) -> dict[str, str]:
+    """Addresses completed with the password that lies in the secrets folder under its own name."""
+    folder, found = _secrets_folder(values), {}
+    for name, file in PASSWORD_FILES.items():
+        url = values.get(name)
+        if folder is None or not isinstance(url, str) or not (folder / file).is_file() or _password(url) is not None:
+            continue
+        parts = urlsplit(url)
+        password = quote(_read_secret(folder / file, variable("secrets_dir")), safe="")
+        host = parts.netloc.rpartition("@")[2]
+        found[name] = urlunsplit(parts._replace(netloc=f"{parts.username or ''}:{password}@{host}"))
+    return found
 
 
 def _validated(values: Mapping[str, Any]) -> Settings:
@@ -320,7 +402,8 @@ def _validated(values: Mapping[str, Any]) -> Settings:
 
 def _password(url: str) -> str | None:
     try:
-        return urlsplit(url).password
+        password = urlsplit(url).password
+        return None if password is None else unquote(password)
     except ValueError:
         return None
 

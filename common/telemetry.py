@@ -255,7 +255,7 @@ def metrics() -> Metrics:
     """The metrics of this process. The library is loaded here, because it looks for the metrics folder when loaded."""
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
 
     def counter(name: str, text: str, *labels: str) -> Counter:
