@@ -55,7 +55,7 @@ def total(evidence: tuple[Evidence, ...]) -> Series:
 
 
 class Confluence(Rules):
-    """FlashScalper's scorer: a side wins at max(36, 0.8 x 45) points and 1.10 times the other; confidence = score/110."""
+    """FlashScalper's scorer: a side wins at max(36, 0.8 x 45) points and 1.10 x the other; confidence = score / 110."""
 
     name = "confluence"
     parameters_type = ConfluenceParameters
