@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +11,10 @@ from common.domain.codec import encode
 from common.domain.decision import Decision, DecisionOutcome, decision_id
 from common.domain.errors import NotFound
 from common.domain.job import Job, Stage
-from common.domain.market import MarketState, Timeframe
+from common.domain.market import Timeframe
 from common.domain.order import Order, OrderStatus
-from common.domain.risk.book import Book
 from common.domain.risk.judge import judge, propose
-from common.domain.risk.limits import Limits, resolve
+from common.domain.risk.limits import resolve
 from common.domain.risk.verdict import Approved, Verdict
 from common.domain.signal import Signal
 from common.domain.tenant import Account
@@ -37,8 +37,12 @@ def evaluate_risk(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     limits = resolve(account.profile, account.limits)
     now = fleet.clock.now()
     book = uow.risk.lock_book(account.id, now)
-    verdict = _judge(fleet, signal, account, advice, market, book, limits, now)
+    transit = fleet.clock.transport(fleet.policy.transit_s) if fleet.clock.rate > 1 else timedelta(0)
+    proposal = propose(signal, account, market, book, limits, now=now, order_prefix=fleet.policy.order_prefix)
+    verdict = judge(proposal, signal, advice, market, book, limits, now=now, transit=transit)
     inputs = {
+        "proposal": encode(proposal),
+        "transit": encode(transit),
         "signal": encode(signal),
         "advice": encode(advice) if advice else None,
         "market": encode(market),
@@ -71,29 +75,16 @@ def _subject(uow: UnitOfWork, job: Job) -> tuple[Signal, Account, Advice | None]
     return signal, account, uow.advice.get(UUID(advice)) if advice else None
 
 
-def _judge(
-    fleet: Fleet,
-    signal: Signal,
-    account: Account,
-    advice: Advice | None,
-    market: MarketState,
-    book: Book,
-    limits: Limits,
-    now: Any,
-) -> Verdict:
-    proposal = propose(signal, account, market, book, limits, now=now, order_prefix=fleet.policy.order_prefix)
-    return judge(proposal, signal, advice, market, book, limits, now=now)
-
-
 def _order(fleet: Fleet, uow: UnitOfWork, job: Job, approved: Approved) -> None:
     intent = approved.intent
     now = fleet.clock.now()
-    uow.orders.add(Order(intent=intent, status=OrderStatus.INTENDED, version=0, created_at=now))
+    order = Order(intent=intent, status=OrderStatus.INTENDED, version=0, created_at=now)
+    uow.orders.add(order)
     uow.risk.add_reservation(intent.order_id, intent.account_id, approved.reservation)
-    request_placement(uow, Order(intent, OrderStatus.INTENDED, 0, now), job.correlation_id, job.id, now)
+    request_placement(uow, order, job.correlation_id, job.id, now)
 
 
-def request_placement(uow: UnitOfWork, order: Order, correlation: UUID, cause: UUID | None, now: Any) -> None:
+def request_placement(uow: UnitOfWork, order: Order, correlation: UUID, cause: UUID | None, now: datetime) -> None:
     """Add the one placement job of `order`."""
     uow.jobs.add(
         Stage.PLACE,

@@ -40,6 +40,7 @@ class Policy:
     shard_size: int = 25
     book_depth: int = 20
     market_fresh_s: float = 0.25
+    transit_s: float = 2.0
     stop_deadline_s: float = 10.0
     settle_first_s: float = 0.2
     settle_again_s: float = 1.0

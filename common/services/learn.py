@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from common.domain.codec import encode
+from common.domain.codec import decode, encode
+from common.domain.decision import decision_id
 from common.domain.errors import NotFound, Transient
 from common.domain.fill import Fill, Funding, filled, status_after
 from common.domain.money import ZERO
 from common.domain.order import ADOPTIONS, LIVE, TERMINAL, Order, OrderRole, OrderStatus
 from common.domain.position import CloseReason, Position, fold
-from common.domain.signal import Side
+from common.domain.signal import ExitPlan, Side
 from common.domain.tenant import Account
 from common.ports.venue import VenueFill, VenueFunding, VenueOrder
 from common.services.close_position import cancel_leftovers
@@ -133,6 +134,8 @@ def _opened_by(uow: UnitOfWork, account: Account, position_id: UUID) -> Position
     signal = uow.signals.get(entry.intent.signal_id) if entry and entry.intent.signal_id else None
     if entry is None or signal is None:
         raise NotFound("entry order of position", position_id)
+    decision = uow.decisions.get(decision_id(account.tenant_id, account.id, signal.id))
+    proposed = decision.inputs.get("proposal") if decision else None
     return Position(
         id=position_id,
         tenant_id=account.tenant_id,
@@ -143,7 +146,7 @@ def _opened_by(uow: UnitOfWork, account: Account, position_id: UUID) -> Position
         strategy=signal.strategy,
         signal_id=signal.id,
         leverage=entry.intent.leverage,
-        exits=signal.exits,
+        exits=decode(ExitPlan, proposed["exits"]) if proposed else signal.exits,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from weakref import WeakKeyDictionary
 
 from common.domain import features
@@ -52,8 +54,12 @@ def with_candles(
     whole = span == timeframe.seconds * (min(20, len(columns.opened_at)) - 1)
     return replace(
         state,
-        atr=features.as_decimal(values["atr_14"][-1]),
-        volume_ratio=features.as_decimal(values["volume_ratio_20"][-1]),
+        atr=_decimal(values["atr_14"][-1]),
+        volume_ratio=_decimal(values["volume_ratio_20"][-1]),
         candle_closed_at=last_closed,
         has_gap=not whole,
     )
+
+
+def _decimal(value: float) -> Decimal | None:
+    return Decimal(repr(float(value))) if math.isfinite(value) else None
