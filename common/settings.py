@@ -34,12 +34,12 @@ PASSWORD_FILES = {
 """Files of the secrets folder whose password is put into an address that has none."""
 
 COMPOSE_ONLY = frozenset(
-    f"{PREFIX}{name}"
+    PREFIX + name
     for name in (
-        "IMAGE PULL_POLICY REVISION UID GID SECRETS FLOWER_PORT POSTGRES_IMAGE POSTGRES_CPUS POSTGRES_MEMORY REDIS_IMAGE"
-        " SIGNAL_CPUS SIGNAL_MEMORY SIGNAL_REPLICAS LLM_REPLICAS RISK_REPLICAS EXECUTION_REPLICAS POSITION_REPLICAS"
-        " MAINTENANCE_REPLICAS"
-    ).split()
+        *("IMAGE", "PULL_POLICY", "REVISION", "UID", "GID", "SECRETS", "FLOWER_PORT", "REDIS_IMAGE"),
+        *("POSTGRES_IMAGE", "POSTGRES_CPUS", "POSTGRES_MEMORY", "SIGNAL_CPUS", "SIGNAL_MEMORY"),
+        *(f"{stage}_REPLICAS" for stage in ("SIGNAL", "LLM", "RISK", "EXECUTION", "POSITION", "MAINTENANCE")),
+    )
 )
 """Variables that docker-compose.yml reads from the same `.env` and that are nothing to the processes."""
 
@@ -85,6 +85,7 @@ def _are_timeframes(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Secret = Annotated[SecretStr, AfterValidator(_is_not_placeholder)]
 Address = Annotated[str, AfterValidator(_is_an_address)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Timeframes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_timeframes)]
 
 
@@ -120,6 +121,7 @@ class Settings(BaseSettings):
     order_prefix: str = Field(
         "tw", pattern=r"^[a-z0-9]{1,3}$", description="First characters of every client order id; one per installation"
     )
+    venues: Names = Field((), description="Real venues in use, by ccxt's names, such as binanceusdm,bybit")
     live_trading: bool = Field(
         False, description="The platform's own say in moving money; tenant and account have theirs"
     )
