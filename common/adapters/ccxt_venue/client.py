@@ -85,7 +85,7 @@ class Guarded:
         self.tw_last = Exchange(method, urlsplit(url).path)
         return super().fetch(url, method, headers, body)  # type: ignore[misc]
 
-    def on_rest_response(  # noqa: PLR0917 - the signature is ccxt's.
+    def on_rest_response(
         self, code: int, reason: str, url: str, method: str, answered: Any, text: str, *sent: Any
     ) -> str:
         if self.tw_last is not None:

@@ -335,9 +335,7 @@ class CcxtVenue:
             found: dict[str, VenueFunding] = {}
             start = parsing.milliseconds(since)
             while True:
-                page = [
-                    parsing.funding_of(income) for income in client.fetch_funding_history(None, start, _PAGE)
-                ]
+                page = [parsing.funding_of(income) for income in client.fetch_funding_history(None, start, _PAGE)]
                 fresh = [item for item in page if item.income_id not in found]
                 found |= {item.income_id: item for item in fresh}
                 if len(page) < _PAGE or not fresh:
@@ -426,5 +424,3 @@ def _plain(value: Decimal) -> str:
 
 def _order_of_fills(fill: VenueFill) -> tuple[datetime, int, str]:
     return fill.occurred_at, len(fill.trade_id), fill.trade_id
-
-
