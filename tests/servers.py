@@ -18,7 +18,7 @@ from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresS
 
 OWNER = "tradewinds_owner"
 APP = "tradewinds_app"
-ROLE_PASSWORD = "only-for-tests"  # noqa: S105 - it opens nothing but the run's own server, which is gone afterwards.
+ROLE_PASSWORD = "only-for-tests"  # It opens nothing but the run's own server, which is gone afterwards.
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,7 @@ def test_where_no_identity_is_left_root_reads_what_to_do(home: Path, monkeypatch
 
 
 def test_a_machine_without_the_binaries_reads_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_room.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EmbeddedError, match="TRADEWINDS_DATABASE_URL"):
         postgres_room.find_binaries()
 

@@ -51,7 +51,7 @@ def parent(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 def configured(server: ValkeyServer, name: str) -> str:
     with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        return str(client.config_get(name)[name])  # type: ignore[index]
+        return str(client.config_get(name)[name])
 
 
 def test_it_keeps_a_file_and_evicts_nothing(server: ValkeyServer) -> None:
@@ -131,6 +131,6 @@ def test_an_unusual_path_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_a_machine_without_the_binary_reads_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(valkey_room.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EmbeddedError, match="TRADEWINDS_REDIS_URL"):
         valkey_room.find_binary()

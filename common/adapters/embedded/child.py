@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 NOT_STARTED = 125  # The exit status of a child that could not become what it was asked to be.
 
@@ -61,8 +62,7 @@ def die_with(parent: int, signal_number: int) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+    Path(path).write_text(text, encoding="ascii")
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
         die_with(arguments.parent, arguments.death_signal)
         if arguments.directory:
             os.chdir(arguments.directory)
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - replacing this process is the whole point.
     except (CannotBecome, OSError) as error:
         sys.stderr.write(f"{command[0]} was not started: {error}\n")
     return NOT_STARTED

@@ -21,6 +21,7 @@ HOST = "127.0.0.1"
 # Below the range from which kernels take the local ports of outgoing connections, so that none of them takes ours meanwhile.
 _PORT_MIN, _PORT_MAX = 20_000, 32_000
 _POLL_S = 0.02
+_HAS_PROC = sys.platform.startswith("linux")
 
 
 @dataclass(slots=True)
@@ -110,9 +111,9 @@ def free_port() -> int:
 
 def works_in(pid: int, data: Path, program: str) -> bool:
     """Whether process `pid` runs and is the server of `data`: a pid file alone may name a stranger with a reused number."""
-    if sys.platform == "linux":
+    if _HAS_PROC:
         try:
-            return Path(os.readlink(f"/proc/{pid}/cwd")) == data.resolve()
+            return Path(f"/proc/{pid}/cwd").readlink() == data.resolve()
         except OSError:
             return False
     shown = subprocess.run(["ps", "-o", "comm=", "-p", str(pid)], capture_output=True, text=True, check=False)

@@ -63,7 +63,9 @@ def _refusal(identity: Identity, directory: Path, program: Path) -> str | None:
     )
     if probe.returncode == 0:
         return None
-    return f"as {identity.kind} {identity.uid}: {probe.stderr.strip().rsplit(': ', 1)[-1] or probe.returncode}"
+    return (
+        f"as {identity.kind} {identity.uid}: {probe.stderr.strip().partition('not started: ')[2] or probe.returncode}"
+    )
 
 
 def _someone() -> pwd.struct_passwd | None:

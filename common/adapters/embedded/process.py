@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -187,10 +188,8 @@ class ManagedProcess:
         """End the child and its process group at once, as a crash would."""
         if self._popen is None:
             return None
-        try:
+        with suppress(ProcessLookupError):  # The whole group has ended, which is what was asked for.
             os.killpg(self._popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # The whole group has ended, which is what was asked for.
         return self._popen.wait()
 
     def tail(self, lines: int = 15) -> str:
