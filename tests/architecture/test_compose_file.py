@@ -13,66 +13,14 @@ COMPOSE = PROJECT / "docker-compose.yml"
 
 # Of the Compose Specification; what Docker would call "additional properties are not allowed".
 TOP_LEVEL = {"name", "services", "networks", "volumes", "secrets", "configs", "include"}
-SERVICE = set(
-    [
-        "annotations",
-        "attach",
-        "build",
-        "cap_add",
-        "cap_drop",
-        "cgroup",
-        "command",
-        "configs",
-        "container_name",
-        "cpus",
-        "depends_on",
-        "deploy",
-        "develop",
-        "devices",
-        "dns",
-        "entrypoint",
-        "env_file",
-        "environment",
-        "expose",
-        "extends",
-        "extra_hosts",
-        "group_add",
-        "healthcheck",
-        "hostname",
-        "image",
-        "init",
-        "ipc",
-        "labels",
-        "logging",
-        "mem_limit",
-        "network_mode",
-        "networks",
-        "pid",
-        "pids_limit",
-        "platform",
-        "ports",
-        "privileged",
-        "profiles",
-        "pull_policy",
-        "read_only",
-        "restart",
-        "runtime",
-        "scale",
-        "secrets",
-        "security_opt",
-        "shm_size",
-        "stdin_open",
-        "stop_grace_period",
-        "stop_signal",
-        "storage_opt",
-        "sysctls",
-        "tmpfs",
-        "tty",
-        "ulimits",
-        "user",
-        "volumes",
-        "working_dir",
-    ]
+SERVICE = frozenset(
+    """
+    annotations attach build cap_add cap_drop cgroup command configs container_name cpus depends_on deploy develop
+    devices dns entrypoint env_file environment expose extends extra_hosts group_add healthcheck hostname image
+    init ipc labels logging mem_limit network_mode networks pid pids_limit platform ports privileged profiles
+    pull_policy read_only restart runtime scale secrets security_opt shm_size stdin_open stop_grace_period
+    stop_signal storage_opt sysctls tmpfs tty ulimits user volumes working_dir
+    """.split()  # noqa: SIM905 - sixty words in quotes would hide the words.
 )
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
