@@ -22,7 +22,7 @@ REGISTRIES = [
 ]
 REGISTRY = re.compile("|".join(re.escape(host) for host in REGISTRIES))
 FOLDER_OF_ONE_MACHINE = re.compile(
-    r"(?<![\w.-])/(?:work/(?:main|shared)|root/\.|home/[a-z]+/|Users/[A-Z]?[a-z]+/|opt/(?:wheels|pypi))"
+    r"(?<![\w.-])/(?:work/(?:main|shared)|root/\.pyenv|home/[a-z]+/|Users/[A-Z]?[a-z]+/|opt/(?:wheels|pypi))"
 )
 SIZE_MAX = 2_000_000
 
