@@ -1,0 +1,1 @@
+"""The `tradewinds` command: starts the fleet, asks it, and stops it."""

@@ -1,0 +1,5 @@
+"""`python -m cli` is `tradewinds`."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,479 @@
+"""The commands: what each is called, what may be typed, and which module does it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
+from common.domain.errors import InvalidInput, NotFound, TradewindsError
+
+app = typer.Typer(
+    name="tradewinds",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A multi-tenant fleet of trading workers. Start with [bold]tradewinds up[/bold].",
+)
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume.")
+demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
+config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
+RUN, ASK, ACT = "Run the fleet", "Ask", "Act"
+app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
+app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
+app.add_typer(config_app, name="config", rich_help_panel=ASK)
+
+Concurrency = Annotated[
+    list[str] | None, typer.Option("--concurrency", metavar="STAGE=N", help="Slots of a stage's worker; repeatable.")
+]
+Speed = Annotated[float, typer.Option("--speed", min=0.001, max=100_000, help="Venue seconds per second of life.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of a generated market.")]
+For = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="Drain and end after this long: 90s, 5m.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin the world anew: its ledger is deleted.")]
+FrameName = Annotated[str, typer.Option("--timeframe", help="Length of the candles the demo tenants trade on.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on; a free one without it.")]
+WorldName = Annotated[
+    str | None, typer.Option("--world", help="Name of the world; `generated` or the market folder's name without it.")
+]
+
+
+@app.command(rich_help_panel=RUN)
+def up(
+    market: Market = None,
+    speed: Speed = 1.0,
+    for_: For = None,
+    as_json: AsJson = False,
+    seed: Seed = 7,
+    world: WorldName = None,
+    timeframe: FrameName = "5m",
+    fresh: Fresh = False,
+    concurrency: Concurrency = None,
+    flower: Annotated[
+        bool | None, typer.Option("--flower/--no-flower", help="Start Flower; by default where somebody watches.")
+    ] = None,
+    port: Port = None,
+    flower_port: Port = None,
+    simulator_port: Port = None,
+    drain: Annotated[str, typer.Option(metavar="DURATION", help="How long the end may take at most.")] = "45s",
+) -> None:
+    """Run a whole world here: servers, practice venue, every stage, API, and a live view. Ctrl-C drains and stops.
+
+    Example: tradewinds up --market ../candles --speed 600 --for 90s --json
+    """
+    from cli.up import Wishes, run_up
+
+    wishes = Wishes(
+        market=_folder(market),
+        speed=speed,
+        for_s=seconds(for_) if for_ else None,
+        drain_s=seconds(drain),
+        as_json=as_json,
+        seed=seed,
+        world=world,
+        timeframe=timeframe,
+        fresh=fresh,
+        concurrency=shares(concurrency or []),
+        flower=flower,
+        api_port=port,
+        flower_port=flower_port,
+        simulator_port=simulator_port,
+    )
+    raise typer.Exit(run_up(wishes))
+
+
+@app.command(rich_help_panel=RUN)
+def standalone(
+    market: Market = None,
+    speed: Speed = 1.0,
+    for_: For = None,
+    as_json: AsJson = False,
+    seed: Seed = 7,
+    world: WorldName = None,
+    timeframe: FrameName = "5m",
+    fresh: Fresh = False,
+) -> None:
+    """The same services in one process without Redis, for development.
+
+    Example: tradewinds standalone --for 60s --json
+    """
+    from cli.standalone import run_alone
+    from cli.up import Wishes
+
+    wishes = Wishes(
+        market=_folder(market),
+        speed=speed,
+        for_s=seconds(for_) if for_ else None,
+        as_json=as_json,
+        seed=seed,
+        world=world or "standalone",
+        timeframe=timeframe,
+        fresh=fresh,
+    )
+    raise typer.Exit(run_alone(wishes))
+
+
+@app.command(rich_help_panel=RUN)
+def worker(
+    stage: Annotated[str, typer.Argument(help="signal, llm, risk, execution, position or maintenance.")],
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Slots; the stage's own number without it.")
+    ] = None,
+) -> None:
+    """Run the worker of one stage.
+
+    Example: tradewinds worker execution --concurrency 8
+    """
+    from cli.context import become
+
+    check_stage(stage)
+    become("workers", "worker", stage, *(("--concurrency", str(concurrency)) if concurrency else ()))
+
+
+@app.command(rich_help_panel=RUN)
+def beat() -> None:
+    """Run the clock that rings every tick; one per fleet.
+
+    Example: tradewinds beat
+    """
+    from cli.context import become
+
+    become("workers", "beat")
+
+
+@app.command(rich_help_panel=RUN)
+def stream() -> None:
+    """Run the websocket reader that keeps candles; one per fleet.
+
+    Example: tradewinds stream
+    """
+    from cli.context import become
+
+    become("workers", "stream")
+
+
+@app.command(rich_help_panel=RUN)
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
+) -> None:
+    """Run the HTTP API.
+
+    Example: tradewinds api --port 8000
+    """
+    from cli.context import become
+
+    become("api", *(("--host", host) if host else ()), *(("--port", str(port)) if port else ()))
+
+
+@app.command(rich_help_panel=RUN)
+def flower(port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555) -> None:
+    """Run Flower, the view of the queues, on the loopback address.
+
+    Example: tradewinds flower --port 5555
+    """
+    from cli.context import become
+
+    become("workers", "flower", "--port", str(port))
+
+
+@app.command(rich_help_panel=RUN, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def simulator(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8900,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder that keeps it over restarts; HOME/simulator without it.")
+    ] = None,
+) -> None:
+    """Run the practice world alone: venue, market and model. Other options go to the program: python -m simulator --help.
+
+    Example: tradewinds simulator --market ../candles --speed 60
+    """
+    from cli.context import become
+    from common.settings import read_settings
+
+    folder = state or read_settings().home / "simulator"
+    become("simulator", "--host", host, "--port", str(port), "--state", str(folder), *context.args)
+
+
+@app.command(rich_help_panel=RUN)
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database to this version's schema; as the owner where TRADEWINDS_DATABASE_OWNER_URL is set.
+
+    Example: tradewinds migrate
+    """
+    from cli.acts import run_migration
+
+    run_migration(as_json)
+
+
+@app.command(rich_help_panel=ASK)
+def doctor(
+    init: Annotated[bool, typer.Option("--init", help="Write real secrets, once; existing ones are kept.")] = False,
+    secrets: Annotated[Path, typer.Option(help="Folder that --init writes to.")] = Path("secrets"),
+    as_json: AsJson = False,
+) -> None:
+    """Check what the fleet needs on this machine, and say what to do about what is missing.
+
+    Example: tradewinds doctor --init
+    """
+    from cli.doctor import examine
+
+    raise typer.Exit(examine(secrets if init else None, as_json))
+
+
+@app.command(rich_help_panel=ASK)
+def status(as_json: AsJson = False, world: World = None) -> None:
+    """What flowed through the stages, what waits, and what each tenant earned.
+
+    Example: tradewinds status --json
+    """
+    from cli.queries import show_status
+
+    show_status(as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def decisions(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False, world: World = None) -> None:
+    """The newest decisions with the first rule that said no, its measure and its limit.
+
+    Example: tradewinds decisions --tenant meridian
+    """
+    from cli.queries import show_rows
+
+    show_rows("decisions", tenant, limit, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def why(
+    subject: Annotated[str, typer.Argument(help="Id of a signal, decision, order (also client order id) or position.")],
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """The whole trail of one decision: signal, advice, verdict, orders, fills, position.
+
+    Example: tradewinds why twe3kq5zj2m7x…
+    """
+    from cli.queries import show_trail
+
+    show_trail(subject, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def positions(
+    tenant: TenantName = None,
+    limit: Limit = 50,
+    open_only: Annotated[bool, typer.Option("--open", help="Only those still held.")] = False,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """The newest positions with their profit after fees and funding.
+
+    Example: tradewinds positions --open
+    """
+    from cli.queries import show_rows
+
+    show_rows("positions", tenant, limit, as_json, world, open_only=open_only)
+
+
+@app.command(rich_help_panel=ASK)
+def orders(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False, world: World = None) -> None:
+    """The newest orders with their state and fills.
+
+    Example: tradewinds orders --tenant harbour --json
+    """
+    from cli.queries import show_rows
+
+    show_rows("orders", tenant, limit, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def trades(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False, world: World = None) -> None:
+    """The newest fills.
+
+    Example: tradewinds trades -n 20
+    """
+    from cli.queries import show_rows
+
+    show_rows("trades", tenant, limit, as_json, world)
+
+
+Scope = Annotated[str, typer.Option(help="platform, venue, tenant, strategy or instrument.")]
+Subject = Annotated[str, typer.Option("--of", help="Which one; nothing for the platform.")]
+By = Annotated[str, typer.Option(help="Who asks; kept in the audit log.")]
+
+
+@app.command(rich_help_panel=ACT)
+def halt(
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+    scope: Scope = "platform",
+    of: Subject = "",
+    mode: Annotated[str, typer.Option(help="halt_new, cancel_entries or flatten.")] = "halt_new",
+    by: By = "operator",
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Stop new risk at once: once this returns, no entry with an older epoch leaves.
+
+    Example: tradewinds halt --scope tenant --of skiff --reason "losing streak"
+    """
+    from cli.acts import halt_fleet
+
+    halt_fleet(scope, of, mode, reason, by, as_json, world)
+
+
+@app.command(rich_help_panel=ACT)
+def resume(
+    scope: Scope = "platform", of: Subject = "", by: By = "operator", as_json: AsJson = False, world: World = None
+) -> None:
+    """Lift a halt.
+
+    Example: tradewinds resume --scope tenant --of skiff
+    """
+    from cli.acts import resume_fleet
+
+    resume_fleet(scope, of, by, as_json, world)
+
+
+@app.command(rich_help_panel=ACT)
+def reset(
+    world: Annotated[str, typer.Argument(help="Name of the world.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a world: its ledger, its venue, its logs. Asks first.
+
+    Example: tradewinds reset generated
+    """
+    from cli.acts import reset_world
+
+    reset_world(world, yes, as_json)
+
+
+@tenant_app.command("create")
+def tenant_create(
+    name: Annotated[str, typer.Argument(help="1 to 64 letters, digits, - and _.")],
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Create a tenant, or find the one there is.
+
+    Example: tradewinds tenant create aurora
+    """
+    from cli.acts import change_tenant
+
+    change_tenant("create_tenant", name, as_json, world)
+
+
+@tenant_app.command("list")
+def tenant_list(as_json: AsJson = False, world: World = None) -> None:
+    """All tenants.
+
+    Example: tradewinds tenant list
+    """
+    from cli.queries import show_tenants
+
+    show_tenants(as_json, world)
+
+
+@tenant_app.command("show")
+def tenant_show(
+    name: Annotated[str, typer.Argument(help="Name or id.")], as_json: AsJson = False, world: World = None
+) -> None:
+    """A tenant with accounts, limits in force and subscriptions; never its keys.
+
+    Example: tradewinds tenant show meridian
+    """
+    from cli.queries import show_one_tenant
+
+    show_one_tenant(name, as_json, world)
+
+
+@tenant_app.command("pause")
+def tenant_pause(
+    name: Annotated[str, typer.Argument(help="Name or id.")], as_json: AsJson = False, world: World = None
+) -> None:
+    """No new entries for a tenant; its positions are managed as before.
+
+    Example: tradewinds tenant pause skiff
+    """
+    from cli.acts import change_tenant
+
+    change_tenant("pause_tenant", name, as_json, world)
+
+
+@tenant_app.command("resume")
+def tenant_resume(
+    name: Annotated[str, typer.Argument(help="Name or id.")], as_json: AsJson = False, world: World = None
+) -> None:
+    """New entries again.
+
+    Example: tradewinds tenant resume skiff
+    """
+    from cli.acts import change_tenant
+
+    change_tenant("resume_tenant", name, as_json, world)
+
+
+@tenant_app.command("token")
+def tenant_token(
+    tenant: Annotated[str, typer.Argument(help="Name or id of the tenant.")],
+    name: Annotated[str, typer.Option(help="What the token is called; a second one of that name replaces it.")] = "cli",
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Make a token for the API that sees this tenant only. It is shown once and kept as a hash.
+
+    Example: tradewinds tenant token meridian --name dashboard
+    """
+    from cli.acts import make_token
+
+    make_token(tenant, name, as_json, world)
+
+
+@demo_app.command("seed")
+def demo_seed(as_json: AsJson = False, world: World = None) -> None:
+    """Create the three demo tenants on the practice venue; repeating it is harmless.
+
+    Example: tradewinds demo seed
+    """
+    from cli.acts import seed
+
+    seed(as_json, world)
+
+
+@config_app.command("show")
+def config_show(as_json: AsJson = False) -> None:
+    """Every setting with its value, secrets masked, and where the value came from.
+
+    Example: tradewinds config show
+    """
+    from cli.queries import show_config
+
+    show_config(as_json)
+
+
+def _folder(market: Path | None) -> Path | None:
+    if market is not None and not market.is_dir():
+        raise InvalidInput("market", str(market), "a folder of candle files such as BTC_USDT-5m.parquet")
+    return market
+
+
+def main() -> None:
+    """Run the command line; 2 for bad input, 1 for a failure, never a traceback for an error raised on purpose."""
+    from common.settings import Misconfigured
+
+    try:
+        app()
+    except (InvalidInput, NotFound, Misconfigured) as error:
+        typer.echo(f"tradewinds: {error}", err=True)
+        sys.exit(2)
+    except TradewindsError as error:
+        typer.echo(f"tradewinds: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,78 @@
+"""What a run came to: the JSON object of `up` and `standalone`, and the same for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.text import Text
+
+from cli.output import answer, cell, table
+
+COUNTS = ("signals", "advice", "verdicts", "vetoes", "orders", "fills", "positions_opened", "positions_closed")
+
+
+def scans_finished(status: Mapping[str, Any]) -> int:
+    """Finished scans since the world began."""
+    return int(status.get("scans", 0))
+
+
+def finished_by_stage(status: Mapping[str, Any]) -> dict[str, int]:
+    """Finished jobs of each stage since the world began."""
+    return {row["stage"]: int(row.get("finished", 0)) for row in status.get("stages", ())}
+
+
+def one_line(status: Mapping[str, Any]) -> str:
+    """The counts on one line of progress."""
+    return ", ".join(f"{name.replace('_', ' ')} {_flat(status.get(name, 0))}" for name in COUNTS if name != "vetoes")
+
+
+def summary(
+    status: Mapping[str, Any], invariants: Mapping[str, Any], *, started_s: float | None, **extra: Any
+) -> dict[str, Any]:
+    """The result of a run; its keys are promised in the README."""
+    return {
+        **{name: status.get(name, 0) for name in COUNTS},
+        "tenants": status.get("tenants", []),
+        "invariants": dict(invariants),
+        "started_s": started_s,
+        "venue_time": status.get("venue_time"),
+        "speed": status.get("speed"),
+        **extra,
+    }
+
+
+def holds(result: Mapping[str, Any]) -> bool:
+    """Whether every invariant is true."""
+    return all(value for value in result["invariants"].values() if isinstance(value, bool))
+
+
+def show_result(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print the result of a run."""
+
+    def show(console: Console) -> None:
+        rows = [{"what": name.replace("_", " "), "count": _flat(result[name])} for name in COUNTS]
+        facts = Text("\n").join(
+            Text.assemble(("✓ " if value else "✗ ", "green" if value else "red"), name.replace("_", " "))
+            for name, value in result["invariants"].items()
+            if isinstance(value, bool)
+        )
+        console.print(
+            Group(
+                table(rows, ["what", "count"]),
+                Text(),
+                table(result["tenants"], ["name=tenant", "profit=profit after costs", "equity"]),
+                Text(),
+                facts,
+                *(Text(f"  {item}", style="red") for item in result["invariants"].get("differences", ())),
+            )
+        )
+
+    answer(result, as_json, show)
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{count} {name}" for name, count in value.items()) or "0"
+    return cell(value)

@@ -1,0 +1,320 @@
+"""`tradewinds up`: a whole world on this machine, from servers to dashboard, and its clean end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.context import child_environ, settings_of_world
+from cli.crew import Crew
+from cli.interrupts import Interrupts, interrupts
+from cli.live import Screen, Throughput
+from cli.options import STAGES
+from cli.output import console, note
+from cli.result import finished_by_stage, holds, one_line, scans_finished, show_result, summary
+from cli.worlds import World, default_name, world_of
+from common.bootstrap import (
+    ManagedProcess,
+    build_fleet,
+    embedded_servers,
+    free_port,
+    migrate,
+    seed_demo,
+    system_clock,
+)
+from common.domain.errors import Transient
+from common.settings import Settings, read_settings
+from common.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from common.services.fleet import Fleet
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_LOOK_S = 1.0
+_SIMULATOR_READY_S = 60.0
+_STOP_S = 12.0
+_WEIGHT_PER_MINUTE = 2400
+_PROGRESS_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What was typed."""
+
+    market: Path | None = None
+    speed: float = 1.0
+    for_s: float | None = None
+    drain_s: float = 45.0
+    as_json: bool = False
+    seed: int = 7
+    world: str | None = None
+    timeframe: str = "5m"
+    fresh: bool = False
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    flower: bool | None = None
+    api_port: int | None = None
+    flower_port: int | None = None
+    simulator_port: int | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person looks at a terminal."""
+        return not self.as_json and sys.stdout.isatty()
+
+    @property
+    def wants_flower(self) -> bool:
+        """Flower is for looking at: it is left out where nobody does, unless it was asked for."""
+        return self.is_watched if self.flower is None else self.flower
+
+
+@dataclass(slots=True)
+class Run:
+    """A world while it runs."""
+
+    wishes: Wishes
+    world: World
+    settings: Settings
+    fleet: Fleet
+    crew: Crew
+    asked: Interrupts
+    began: float
+    addresses: dict[str, str] = field(default_factory=dict)
+    scans_before: int = 0
+    started_s: float | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+    throughput: Throughput = field(default_factory=Throughput)
+    phase: str = "starting"
+
+    def now(self) -> float:
+        """Seconds of life since the command was given."""
+        return system_clock().monotonic() - self.began
+
+    def look(self) -> None:
+        """Read the ledger; one that cannot be read now is read at the next look."""
+        from common.services.status import fleet_status
+
+        try:
+            self.status = fleet_status(self.fleet)
+        except Transient as error:
+            log.warning("the ledger could not be read: %s", error)
+            return
+        if self.started_s is None and scans_finished(self.status) > self.scans_before:
+            self.started_s = round(self.now(), 2)
+            note(f"first scan finished {self.started_s} s after the command")
+        self.throughput.look(self.now(), finished_by_stage(self.status))
+
+
+def run_up(wishes: Wishes) -> int:
+    """Run a world until its time is over or somebody asks it to end; 0 when its invariants hold at the end."""
+    began = system_clock().monotonic()
+    settings = read_settings(attach=False)
+    world = world_of(settings, wishes.world or default_name(wishes.market))
+    if wishes.fresh and world.directory.exists():
+        world.wipe()
+    with world.claimed(), interrupts() as asked, ExitStack() as stack:
+        left = world.end_leftovers()
+        if left:
+            note(f"ended {left} processes that an earlier run left behind")
+        world.remember({"market": str(wishes.market.resolve()) if wishes.market else "generated"})
+        world.remember({"seed": wishes.seed} if wishes.market is None else {})
+        settings = settings_of_world(settings, world, scan_timeframes=(wishes.timeframe,))
+        _log_to(world, settings, stack)
+        run = _open(wishes, world, settings, asked, began, stack)
+        try:
+            _start(run)
+            with _shown(run) as refresh:
+                _live(run, refresh)
+                drained = _drain(run, refresh)
+            return _conclude(run, drained)
+        finally:
+            run.phase = "stopping"
+            run.crew.stop(list(run.crew.members), 2.0 if asked.insisted else _STOP_S)
+
+
+def _log_to(world: World, settings: Settings, stack: ExitStack) -> None:
+    world.logs.mkdir(parents=True, exist_ok=True)
+    stream = stack.enter_context((world.logs / "up.log").open("a", encoding="utf-8"))
+    configure_logging(settings, stream, process="up")
+
+
+def _open(wishes: Wishes, world: World, settings: Settings, asked: Interrupts, began: float, stack: ExitStack) -> Run:
+    """Servers and practice venue up, schema current, demo tenants there."""
+    simulator = start_simulator(wishes, world, settings)
+    stack.callback(simulator.stop)
+    settings = stack.enter_context(embedded_servers(settings, world.directory))
+    note("database and broker are up")
+    url = wait_for_simulator(simulator, asked)
+    note(f"practice venue is up at {url}")
+    settings = settings_of_world(
+        settings,
+        world,
+        simulator_url=url,
+        model_url=settings.model_url or f"{url}/v1",
+        api_port=wishes.api_port or free_port(),
+        # The practice venue moves no money; where a real one is in use the operator's own word counts.
+        live_trading=settings.live_trading or not settings.venues,
+    )
+    migrate(settings)
+    environ = child_environ(settings)
+    crew = Crew(system_clock().monotonic, environ, world.logs, world.note_sessions)
+    fleet = build_fleet(settings, "cli")
+    stack.callback(fleet.store.close)
+    seed_demo(fleet, settings)
+    world.announce({name: value for name, value in environ.items() if name.startswith("TRADEWINDS_")})
+    return Run(wishes, world, settings, fleet, crew, asked, began)
+
+
+def start_simulator(wishes: Wishes, world: World, settings: Settings) -> ManagedProcess:
+    """The practice venue as a child process, with its state in the world's folder."""
+    command = [sys.executable, "-m", "simulator", "--port", str(wishes.simulator_port or 0)]
+    command += [
+        "--state",
+        str(world.directory / "simulator"),
+        "--speed",
+        f"{wishes.speed:g}",
+        "--seed",
+        str(wishes.seed),
+    ]
+    # Its weights count per minute of life; a market that runs faster needs as many more in it.
+    command += ["--weight-limit", str(int(_WEIGHT_PER_MINUTE * max(1.0, wishes.speed)))]
+    if wishes.market is not None:
+        command += ["--market", str(wishes.market.resolve())]
+    return ManagedProcess("simulator", command, log=world.logs / "simulator.log", env=child_environ(settings)).start()
+
+
+def wait_for_simulator(simulator: ManagedProcess, asked: Interrupts) -> str:
+    """The practice venue's address, from the line it writes when it is ready; raises Transient with its own words."""
+    waited = 0.0
+    while waited < _SIMULATOR_READY_S and simulator.alive and not asked.insisted:
+        for line in simulator.log.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith('{"ready"'):
+                return str(json.loads(line)["url"])
+        asked.wait(0.05)
+        waited += 0.05
+    raise Transient(f"the practice venue did not come up:\n{simulator.tail()}")
+
+
+def _start(run: Run) -> None:
+    """Start the processes, those that the first scan needs before the others."""
+    run.look()
+    run.scans_before = scans_finished(run.status)
+    python = [sys.executable, "-m"]
+    for stage in ("signal", "maintenance", *(stage for stage in STAGES if stage not in {"signal", "maintenance"})):
+        share = run.wishes.concurrency.get(stage)
+        extra = ["--concurrency", str(share)] if share else []
+        run.crew.add(stage, [*python, "workers", "worker", stage, *extra])
+        if stage == "signal":
+            run.crew.add("beat", [*python, "workers", "beat"])
+    run.crew.add("stream", [*python, "workers", "stream"])
+    port = run.settings.api_port
+    run.crew.add("api", [*python, "api"])
+    run.addresses["API"] = f"http://127.0.0.1:{port}"
+    if run.wishes.wants_flower:
+        port = run.wishes.flower_port or free_port()
+        run.crew.add("flower", [*python, "workers", "flower", "--port", str(port)])
+        run.addresses["Flower"] = f"http://127.0.0.1:{port}"
+    note(f"{len(run.crew.members)} processes started; logs are in {run.world.logs}")
+
+
+def _live(run: Run, refresh: Callable[[], None]) -> None:
+    run.phase = "trading"
+    deadline = None if run.wishes.for_s is None else run.now() + run.wishes.for_s
+    next_look = 0.0
+    while not run.asked.asked and (deadline is None or run.now() < deadline):
+        run.crew.tend()
+        if run.now() >= next_look:
+            run.look()
+            next_look = run.now() + (_TICK_S if run.started_s is None else _LOOK_S)
+        refresh()
+        run.asked.wait(_TICK_S)
+
+
+def _drain(run: Run, refresh: Callable[[], None]) -> bool:
+    """Take nothing new, finish what was begun; whether all of it was finished in time."""
+    from common.services.drain import work_off
+
+    run.phase = "draining"
+    note("draining: no new scans, finishing what was begun")
+    run.crew.stop(["stream", "beat"], _STOP_S)
+    deadline = run.now() + run.wishes.drain_s
+    left = "not known"
+    while not run.asked.insisted and run.now() < deadline:
+        run.crew.tend()
+        try:
+            under_way = work_off(run.fleet)
+            if under_way.is_empty:
+                return True
+            left = f"{under_way.jobs} jobs, {under_way.orders} orders"
+        except Transient as error:
+            log.warning("the drain goes on: %s", error)
+        run.look()
+        refresh()
+        run.asked.pause(_TICK_S)
+    note(f"not everything was finished: {left}")
+    return False
+
+
+def _conclude(run: Run, drained: bool) -> int:
+    from common.services.drain import compare_books
+
+    if run.asked.insisted:
+        note("stopped without finishing; the next `up` of this world goes on from here")
+        return 130
+    run.phase = "comparing the books"
+    invariants = compare_books(run.fleet)
+    run.look()
+    result = summary(run.status, invariants, started_s=run.started_s, drained=drained, world=run.world.name)
+    show_result(result, run.wishes.as_json)
+    return 0 if holds(result) else 1
+
+
+@contextmanager
+def _shown(run: Run) -> Iterator[Callable[[], None]]:
+    """The live view where somebody watches, else a line of progress now and then."""
+    if not run.wishes.is_watched:
+        yield _progress(run)
+        return
+    from rich.live import Live
+
+    with Live(console=console(), refresh_per_second=4, transient=True) as live:
+        yield lambda: live.update(_screen(run))
+
+
+def _progress(run: Run) -> Callable[[], None]:
+    spoken_at = run.now()
+
+    def speak() -> None:
+        nonlocal spoken_at
+        if run.now() - spoken_at >= _PROGRESS_S and run.status:
+            spoken_at = run.now()
+            note(f"{run.now():6.1f} s  {run.phase}: {one_line(run.status)}")
+
+    return speak
+
+
+def _screen(run: Run) -> Screen:
+    from common.services.status import decisions, positions
+
+    try:
+        latest, held = decisions(run.fleet, limit=8), positions(run.fleet, limit=8)
+    except Transient as error:
+        log.warning("the ledger could not be read: %s", error)
+        latest, held = [], []
+    return Screen(
+        world=run.world.name,
+        phase=run.phase,
+        status=run.status,
+        rates=run.throughput.rates,
+        members=list(run.crew.members.values()),
+        decisions=latest,
+        positions=held,
+        addresses=run.addresses,
+    )
