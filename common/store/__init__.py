@@ -1,0 +1,35 @@
+"""Postgres: the only room that speaks SQL."""
+
+from common.domain.features import Columns as CandleColumns
+from common.store.audit import AuditEntry, AuditHead
+from common.store.jobs import StageDepth
+from common.store.migrate import migrate
+from common.store.operator import FleetCounts, MissingOutcome, OperatorView, VenueAccount
+from common.store.risk import HeldReservation
+from common.store.store import RoleName, Store, Timeouts
+from common.store.tenants import Balance, Wanted
+from common.store.uow import UnitOfWork
+from common.store.watch import Bearer, EquitySnapshot, Heartbeat, QuarantinedOrder
+
+__all__ = [
+    "AuditEntry",
+    "AuditHead",
+    "Balance",
+    "Bearer",
+    "CandleColumns",
+    "EquitySnapshot",
+    "FleetCounts",
+    "Heartbeat",
+    "HeldReservation",
+    "MissingOutcome",
+    "OperatorView",
+    "QuarantinedOrder",
+    "RoleName",
+    "StageDepth",
+    "Store",
+    "Timeouts",
+    "UnitOfWork",
+    "VenueAccount",
+    "Wanted",
+    "migrate",
+]

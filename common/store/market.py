@@ -1,0 +1,243 @@
+"""What all tenants share: instruments, candles, signals and advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Select, select
+
+from common.domain.advice import Advice
+from common.domain.errors import InvalidInput
+from common.domain.features import Columns
+from common.domain.market import Candle, Instrument, Timeframe
+from common.domain.signal import Signal
+from common.store import tables
+from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
+from common.store.session import Session
+
+_SAVE_CANDLES = """
+    INSERT INTO candles AS kept (venue, symbol, timeframe, opened_at, open, high, low, close, volume)
+    SELECT :venue, :symbol, :timeframe, fresh.* FROM unnest(
+        CAST(:opened AS timestamptz[]), CAST(:opens AS numeric[]), CAST(:highs AS numeric[]), CAST(:lows AS numeric[]),
+        CAST(:closes AS numeric[]), CAST(:volumes AS numeric[])) AS fresh
+    ON CONFLICT (venue, symbol, timeframe, opened_at) DO UPDATE SET
+        open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
+    WHERE (kept.open, kept.high, kept.low, kept.close, kept.volume)
+        IS DISTINCT FROM (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+"""
+
+_SERIES = """
+    SELECT opened_at, open, high, low, close, volume FROM candles
+    WHERE venue = :venue AND symbol = :symbol AND timeframe = :timeframe AND opened_at <= :last
+    ORDER BY opened_at DESC LIMIT :limit
+"""
+
+# One row of packed big-endian numbers a symbol: the client reads it without parsing a single value.
+_ARRAYS = """
+    SELECT wanted.symbol, packed.candles
+    FROM unnest(CAST(:symbols AS text[])) AS wanted (symbol)
+    CROSS JOIN LATERAL (
+        SELECT string_agg(
+            int8send((extract(epoch FROM opened_at) * 1000)::bigint) || float8send(open::float8)
+            || float8send(high::float8) || float8send(low::float8) || float8send(close::float8)
+            || float8send(volume::float8),
+            ''::bytea ORDER BY opened_at) AS candles
+        FROM (
+            SELECT opened_at, open, high, low, close, volume FROM candles
+            WHERE venue = :venue AND symbol = wanted.symbol AND timeframe = :timeframe AND opened_at <= :last
+            ORDER BY opened_at DESC LIMIT :limit
+        ) AS latest
+    ) AS packed
+"""
+
+_PACKED = np.dtype([("opened_at", ">i8"), *((name, ">f8") for name in ("open", "high", "low", "close", "volume"))])
+
+# A loose index scan: one look-up per symbol, however many candles there are.
+_LAST_CLOSED = """
+    SELECT symbol, (
+        SELECT max(opened_at) FROM candles
+        WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
+    ) AS opened_at
+    FROM instruments WHERE venue = :venue
+"""
+
+
+class Instruments:
+    """Every instrument of every venue, as last seen."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def save(self, instruments: Sequence[Instrument]) -> None:
+        """Keep `instruments`, replacing what was known of them."""
+        for instrument in sorted(instruments, key=lambda item: (item.venue, item.symbol)):
+            self._session.put(tables.instruments, INSTRUMENT.row(instrument))
+
+    def get(self, venue: str, symbol: str) -> Instrument | None:
+        """The instrument, if known."""
+        table = tables.instruments
+        row = self._session.first(select(table).where(table.c.venue == venue, table.c.symbol == symbol))
+        return INSTRUMENT.value(row) if row else None
+
+    def list(self, venue: str) -> list[Instrument]:
+        """All instruments of `venue` by symbol."""
+        table = tables.instruments
+        rows = self._session.all(select(table).where(table.c.venue == venue).order_by(table.c.symbol))
+        return [INSTRUMENT.value(row) for row in rows]
+
+
+class Candles:
+    """Closed candles, revised in place when a venue corrects one."""
+
+    def __init__(self, session: Session, months: set[tuple[int, int]]) -> None:
+        self._session = session
+        self._months = months
+
+    def save(self, venue: str, symbol: str, timeframe: str | Timeframe, candles: Sequence[Candle]) -> int:
+        """Keep `candles`; returns how many were new or differed from what was kept."""
+        if not candles:
+            return 0
+        duration = _timeframe(timeframe).duration
+        for candle in candles:
+            if candle.closed_at - candle.opened_at != duration:
+                raise InvalidInput("candle.closed_at", candle.closed_at.isoformat(), f"{timeframe} after opened_at")
+        self._prepare(candles)
+        unique = {candle.opened_at: candle for candle in candles}
+        rows = [unique[opened_at] for opened_at in sorted(unique)]
+        return self._session.changed(
+            _SAVE_CANDLES,
+            {
+                "venue": venue,
+                "symbol": symbol,
+                "timeframe": str(timeframe),
+                "opened": [row.opened_at for row in rows],
+                "opens": [row.open for row in rows],
+                "highs": [row.high for row in rows],
+                "lows": [row.low for row in rows],
+                "closes": [row.close for row in rows],
+                "volumes": [row.volume for row in rows],
+            },
+        )
+
+    def _prepare(self, candles: Sequence[Candle]) -> None:
+        utc = (candle.opened_at.astimezone(UTC) for candle in candles)
+        missing = {(instant.year, instant.month) for instant in utc} - self._months
+        for year, month in sorted(missing):
+            self._session.execute("SELECT add_candle_month(:month)", {"month": datetime(year, month, 1, tzinfo=UTC)})
+
+    def series(self, venue: str, symbol: str, timeframe: str | Timeframe, until: datetime, limit: int) -> list[Candle]:
+        """The last `limit` candles that had closed at `until`, oldest first."""
+        duration = _timeframe(timeframe).duration
+        parameters = {
+            "venue": venue,
+            "symbol": symbol,
+            "timeframe": str(timeframe),
+            "last": until - duration,
+            "limit": limit,
+        }
+        rows = self._session.all(_SERIES, parameters)
+        return [_candle(row.opened_at, duration, *row[1:]) for row in reversed(rows)]
+
+    def arrays(
+        self, venue: str, symbols: Sequence[str], timeframe: str | Timeframe, until: datetime, limit: int
+    ) -> dict[str, Columns]:
+        """As `series` for each of `symbols`, as columns of floats; a symbol without candles has empty columns."""
+        length = _timeframe(timeframe)
+        parameters = {
+            "venue": venue,
+            "symbols": list(symbols),
+            "timeframe": str(timeframe),
+            "last": until - length.duration,
+            "limit": limit,
+        }
+        rows = self._session.all(_ARRAYS, parameters)
+        return {row.symbol: _columns(length, row.candles or b"") for row in rows}
+
+    def last_closed_at(self, venue: str, timeframe: str | Timeframe) -> dict[str, datetime]:
+        """When the newest candle of each known instrument closed; instruments without candles are left out."""
+        rows = self._session.all(_LAST_CLOSED, {"venue": venue, "timeframe": str(timeframe)})
+        duration = _timeframe(timeframe).duration
+        return {row.symbol: row.opened_at + duration for row in rows if row.opened_at is not None}
+
+    def delete_before(self, timeframe: str | Timeframe, cutoff: datetime) -> int:
+        """Forget candles of `timeframe` that opened before `cutoff`; returns how many."""
+        return self._session.changed(
+            "DELETE FROM candles WHERE timeframe = :timeframe AND opened_at < :cutoff",
+            {"timeframe": str(timeframe), "cutoff": cutoff},
+        )
+
+
+def _timeframe(timeframe: str | Timeframe) -> Timeframe:
+    return timeframe if isinstance(timeframe, Timeframe) else Timeframe.parse(timeframe)
+
+
+def _candle(opened_at: datetime, duration: timedelta, *values: object) -> Candle:
+    return Candle(opened_at, opened_at + duration, *values)  # type: ignore[arg-type]
+
+
+def _columns(timeframe: Timeframe, packed: bytes) -> Columns:
+    rows = np.frombuffer(packed, dtype=_PACKED)
+    floats = {name: rows[name].astype(np.float64) for name in ("open", "high", "low", "close", "volume")}
+    return Columns(timeframe=timeframe, opened_at=rows["opened_at"].astype(np.int64), **floats)
+
+
+class Signals:
+    """Every signal ever raised."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, signal: Signal) -> bool:
+        """Keep `signal`; False when it was known."""
+        return self._session.add_once(tables.signals, SIGNAL.row(signal))
+
+    def get(self, signal_id: UUID) -> Signal | None:
+        """The signal, if there is one."""
+        row = self._session.first(select(tables.signals).where(tables.signals.c.id == signal_id))
+        return SIGNAL.value(row) if row else None
+
+    def list(
+        self,
+        *,
+        venue: str | None = None,
+        instrument: str | None = None,
+        strategy: str | None = None,
+        before: datetime | None = None,
+        limit: int = 50,
+    ) -> list[Signal]:
+        """The newest signals first, those that closed before `before`."""
+        table = tables.signals
+        statement: Select[tuple[object, ...]] = (
+            select(table).order_by(table.c.closed_at.desc(), table.c.id).limit(limit)
+        )
+        for column, wanted in ((table.c.venue, venue), (table.c.instrument, instrument), (table.c.strategy, strategy)):
+            if wanted is not None:
+                statement = statement.where(column == wanted)
+        if before is not None:
+            statement = statement.where(table.c.closed_at < before)
+        return [SIGNAL.value(row) for row in self._session.all(statement)]
+
+
+class AdviceGiven:
+    """Every answer of every model."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, advice: Advice) -> bool:
+        """Keep `advice`; False when this question was answered before."""
+        return self._session.add_once(tables.advice, ADVICE.row(advice))
+
+    def get(self, advice_id: UUID) -> Advice | None:
+        """The advice, if there is one."""
+        row = self._session.first(select(tables.advice).where(tables.advice.c.id == advice_id))
+        return ADVICE.value(row) if row else None
+
+    def of_signal(self, signal_id: UUID) -> list[Advice]:
+        """What every asked profile said about the signal."""
+        table = tables.advice
+        rows = self._session.all(select(table).where(table.c.signal_id == signal_id).order_by(table.c.profile))
+        return [ADVICE.value(row) for row in rows]

@@ -1,0 +1,83 @@
+"""One open transaction: the only place where statements are sent and their errors translated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, CursorResult, Executable, Row, Table, TextClause, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from common.domain.codec import encode
+from common.domain.errors import Permanent
+from common.store.errors import translated
+
+
+def plain_json(value: Any) -> str:
+    """JSON text of `value`: keys in order, no spaces, decimals as strings."""
+    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+AnyRow = Row[*tuple[Any, ...]]
+
+
+@cache
+def _prepared(sql: str) -> TextClause:
+    return text(sql)
+
+
+class Session:
+    """Statements of one transaction of one tenant, or of nobody."""
+
+    def __init__(self, connection: Connection, tenant_id: UUID | None) -> None:
+        self.connection = connection
+        self.tenant_id = tenant_id
+
+    def tenant(self) -> UUID:
+        """The tenant of this transaction; raises Permanent when it has none."""
+        if self.tenant_id is None:
+            raise Permanent("this belongs to a tenant: open the unit of work with its id")
+        return self.tenant_id
+
+    def execute(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+        """Send `statement`, or raise Transient or Permanent."""
+        prepared = _prepared(statement) if isinstance(statement, str) else statement
+        try:
+            return self.connection.execute(prepared, parameters or {})
+        except (SQLAlchemyError, ValueError) as error:
+            raise translated(error) from error
+
+    def all(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> list[AnyRow]:
+        """Every row."""
+        return list(self.execute(statement, parameters))
+
+    def first(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> AnyRow | None:
+        """The first row, if any."""
+        return self.execute(statement, parameters).first()
+
+    def scalar(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row, None where there is none."""
+        return self.execute(statement, parameters).scalar()
+
+    def changed(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> int:
+        """How many rows the statement changed."""
+        return self.execute(statement, parameters).rowcount
+
+    def add(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Insert `row`; a second one with the same key raises Permanent."""
+        self.execute(insert(table), row)
+
+    def add_once(self, table: Table, row: Mapping[str, Any]) -> bool:
+        """Insert `row` unless its key is taken; whether it was inserted."""
+        return self.changed(insert(table).on_conflict_do_nothing(), row) == 1
+
+    def put(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Insert `row`, or make the row with its primary key equal to it."""
+        statement = insert(table)
+        keys = [column.name for column in table.primary_key]
+        rest = {name: statement.excluded[name] for name in row if name not in keys}
+        self.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), row)

@@ -1,0 +1,200 @@
+"""Tenants, their accounts and what they subscribe to."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import insert, literal, select
+
+from common.domain.risk.book import TradingState
+from common.domain.tenant import Account, Subscriber, Subscription, Tenant
+from common.store import tables
+from common.store.codecs import ACCOUNT, SUBSCRIPTION, TENANT
+from common.store.session import Session, plain_json
+
+_GUARD = """
+    SELECT true FROM account_guards WHERE account_id = :account FOR UPDATE SKIP LOCKED
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What at least one tenant subscribes to at a venue."""
+
+    strategy: str
+    timeframe: str
+    instruments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """An account's balance as last told by its venue."""
+
+    wallet: Decimal
+    equity: Decimal
+    available: Decimal
+    updated_at: datetime
+
+
+class Tenants:
+    """The register of tenants: whole for the platform (no tenant in context), itself for a tenant."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, tenant: Tenant) -> None:
+        """Enter `tenant`; a name or id that is taken raises Permanent."""
+        self._session.add(tables.tenants, TENANT.row(tenant))
+
+    def get(self, tenant_id: UUID) -> Tenant | None:
+        """The tenant, if there is one."""
+        return next((tenant for tenant in self.list() if tenant.id == tenant_id), None)
+
+    def by_name(self, name: str) -> Tenant | None:
+        """The tenant of that name, if there is one."""
+        return next((tenant for tenant in self.list() if tenant.name == name), None)
+
+    def list(self) -> builtins.list[Tenant]:
+        """All tenants by name."""
+        return [TENANT.value(row) for row in self._session.all("SELECT * FROM tenant_directory()")]
+
+    def set_state(self, tenant_id: UUID, state: TradingState) -> bool:
+        """Let the tenant trade, reduce or rest; whether there is such a tenant."""
+        parameters = {"id": tenant_id, "state": state.value}
+        return bool(self._session.scalar("SELECT set_tenant_state(:id, :state)", parameters))
+
+    def allow_live(self, tenant_id: UUID, allowed: bool) -> bool:
+        """Record the tenant's own say on live money; whether there is such a tenant."""
+        parameters = {"id": tenant_id, "allowed": allowed}
+        return bool(self._session.scalar("SELECT set_tenant_live(:id, :allowed)", parameters))
+
+
+class Accounts:
+    """The accounts of one tenant, with their balances and sealed keys."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, account: Account) -> None:
+        """Open `account` in our books, with the rows its locks live on."""
+        self._session.add(tables.accounts, ACCOUNT.row(account) | {"limits": dict(account.limits)})
+        place = {"tenant_id": account.tenant_id, "account_id": account.id}
+        self._session.add(tables.account_guards, place)
+        self._session.add(tables.account_risk, place)
+        self._session.add_once(tables.tenant_risk, {"tenant_id": account.tenant_id})
+
+    def get(self, account_id: UUID) -> Account | None:
+        """The account, if this tenant has it."""
+        row = self._session.first(select(tables.accounts).where(tables.accounts.c.id == account_id))
+        return ACCOUNT.value(row) if row else None
+
+    def list(self) -> builtins.list[Account]:
+        """All accounts of the tenant by name."""
+        rows = self._session.all(select(tables.accounts).order_by(tables.accounts.c.name))
+        return [ACCOUNT.value(row) for row in rows]
+
+    def active(self) -> builtins.list[tuple[UUID, UUID]]:
+        """(tenant, account) of every account on the platform; needs a unit of work without tenant."""
+        rows = self._session.all("SELECT tenant_id, account_id FROM active_accounts()")
+        return [(row.tenant_id, row.account_id) for row in rows]
+
+    def mark_reconciled(self, account_id: UUID, is_reconciled: bool) -> None:
+        """Record whether our book of the account equals the venue's."""
+        self._session.execute(
+            "UPDATE accounts SET is_reconciled = :is_reconciled WHERE id = :id AND is_reconciled <> :is_reconciled",
+            {"id": account_id, "is_reconciled": is_reconciled},
+        )
+
+    def claim(self, account_id: UUID) -> bool:
+        """Take the account for this transaction; False while somebody else has it."""
+        return bool(self._session.scalar(_GUARD, {"account": account_id}))
+
+    def save_credentials(self, account_id: UUID, key_id: str, sealed: bytes, hint: str) -> None:
+        """Keep the account's sealed keys; `hint` is what may be shown of them."""
+        row = {"tenant_id": self._session.tenant(), "account_id": account_id}
+        self._session.put(tables.credentials, row | {"key_id": key_id, "sealed": sealed, "hint": hint})
+
+    def sealed_credentials(self, account_id: UUID) -> bytes | None:
+        """The account's keys as the vault sealed them, if it has any."""
+        sealed = self._session.scalar("SELECT sealed FROM credentials WHERE account_id = :id", {"id": account_id})
+        return bytes(sealed) if sealed is not None else None
+
+    def save_balance(
+        self, account_id: UUID, wallet: Decimal, equity: Decimal, available: Decimal, now: datetime
+    ) -> None:
+        """Keep the balance the venue told at `now`."""
+        row = {"tenant_id": self._session.tenant(), "account_id": account_id, "wallet": wallet, "equity": equity}
+        self._session.put(tables.account_balances, row | {"available": available, "updated_at": now})
+
+    def balance(self, account_id: UUID) -> Balance | None:
+        """The balance as last kept, if any."""
+        row = self._session.first(
+            "SELECT wallet, equity, available, updated_at FROM account_balances WHERE account_id = :id",
+            {"id": account_id},
+        )
+        return Balance(*row) if row else None
+
+
+class Subscriptions:
+    """Who wants to trade what."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, subscription: Subscription) -> None:
+        """Keep `subscription` at the venue of its account."""
+        row = SUBSCRIPTION.row(subscription)
+        table, account = tables.subscriptions, tables.accounts
+        values = [literal(value, table.c[name].type).label(name) for name, value in row.items()]
+        source = select(*values, account.c.venue).where(account.c.id == subscription.account_id)
+        self._session.execute(insert(table).from_select([*row, "venue"], source))
+
+    def list(self) -> builtins.list[Subscription]:
+        """All subscriptions of the tenant, oldest first."""
+        table = tables.subscriptions
+        rows = self._session.all(select(table).order_by(table.c.active_from, table.c.id))
+        return [SUBSCRIPTION.value(row) for row in rows]
+
+    def end(self, subscription_id: UUID, now: datetime) -> bool:
+        """End the subscription at `now`; False when it had ended or is not there."""
+        statement = (
+            "UPDATE subscriptions SET active_to = :now WHERE id = :id AND coalesce(active_to, 'infinity') > :now"
+        )
+        return self._session.changed(statement, {"id": subscription_id, "now": now}) == 1
+
+    def subscribers(
+        self,
+        venue: str,
+        instrument: str,
+        timeframe: str,
+        strategy: str,
+        now: datetime,
+        *,
+        max_positions: Mapping[str, int] | None = None,
+    ) -> builtins.list[Subscriber]:
+        """Every account to be asked about a signal, and whether it could act on it now.
+
+        `max_positions` gives the limit on open positions by profile; an account's own `max_positions` comes first.
+        """
+        rows = self._session.all(
+            "SELECT * FROM signal_subscribers(:venue, :instrument, :timeframe, :strategy, :now, CAST(:caps AS jsonb))",
+            {
+                "venue": venue,
+                "instrument": instrument,
+                "timeframe": timeframe,
+                "strategy": strategy,
+                "now": now,
+                "caps": plain_json(max_positions or {}),
+            },
+        )
+        return [Subscriber(row.tenant_id, row.account_id, row.advisor, row.can_act) for row in rows]
+
+    def wanted(self, venue: str, now: datetime | None = None) -> builtins.list[Wanted]:
+        """What is subscribed to at `venue`, over all tenants; with `now`, only by subscriptions active then."""
+        rows = self._session.all("SELECT * FROM wanted_markets(:venue, :now)", {"venue": venue, "now": now})
+        return [Wanted(row.strategy, row.timeframe, tuple(row.instruments)) for row in rows]
