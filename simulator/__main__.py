@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,20 +31,33 @@ With --speed the venue's time runs that many times faster than life: candles, fu
 
 def parse(arguments: list[str]) -> tuple[Options, bool]:
     """The options from the command line; what is wrong is named with its value and what is accepted."""
-    parser = argparse.ArgumentParser("simulator", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "simulator", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=_whole("--port", 0, 65_535), default=0, help="port, 0 for any free one (default)")
-    parser.add_argument("--state", type=Path, help="folder that keeps accounts, orders and the clock over restarts (default: none)")
-    parser.add_argument("--market", type=Path, help="folder of candle files like BTC_USDT-5m.parquet to replay (default: a generated market)")
-    parser.add_argument("--speed", type=_positive("--speed"), default=1.0, help="venue seconds per second, 0.001 to 100000 (default 1)")
-    parser.add_argument("--seed", type=_whole("--seed", 0, 2**31), default=7, help="seed of the market (default %(default)s)")
+    parser.add_argument("--port", type=_whole(0, 65_535), default=0, help="port, 0 for any free one (default)")
+    parser.add_argument(
+        "--state", type=Path, help="folder that keeps accounts, orders and the clock over restarts (default: none)"
+    )
+    parser.add_argument(
+        "--market",
+        type=Path,
+        help="folder of candle files like BTC_USDT-5m.parquet to replay (default: a generated market)",
+    )
+    parser.add_argument(
+        "--speed",
+        type=_between(0.001, 100_000.0),
+        default=1.0,
+        help="venue seconds per second, 0.001 to 100000 (default 1)",
+    )
+    parser.add_argument("--seed", type=_whole(0, 2**31), default=7, help="seed of the market (default %(default)s)")
     parser.add_argument("--symbols", default="", help="comma list like BTCUSDT,ETHUSDT (default: all there are)")
     parser.add_argument("--start", type=_instant, help="venue time to start at, ISO 8601 (default: after the warm-up)")
-    parser.add_argument("--warmup-candles", type=_whole("--warmup-candles", 0, 10**7), default=1000,
+    parser.add_argument("--warmup-candles", type=_whole(0, 10**7), default=1000,
                         help="candles of history before the start (default %(default)s)")  # fmt: skip
-    parser.add_argument("--model-latency", type=_positive("--model-latency"), default=0.02,
+    parser.add_argument("--model-latency", type=_between(0.0, 600.0), default=0.02,
                         help="seconds the model takes (default %(default)s)")  # fmt: skip
-    parser.add_argument("--weight-limit", type=_whole("--weight-limit", 0, 10**9), default=2400,
+    parser.add_argument("--weight-limit", type=_whole(0, 10**9), default=2400,
                         help="request weight per minute and address, 0 for none (default %(default)s, as Binance)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="write log lines as JSON")
     given = parser.parse_args(arguments)
@@ -55,22 +69,23 @@ def parse(arguments: list[str]) -> tuple[Options, bool]:
     return options, given.json
 
 
-def _whole(name: str, least: int, most: int):  # type: ignore[no-untyped-def]
+def _whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not accepted; accepted is a whole number from {least} to {most}")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not accepted; accepted is a whole number from {least} to {most}"
+            )
         return int(text)
 
     return read
 
 
-def _positive(name: str):  # type: ignore[no-untyped-def]
+def _between(low: float, high: float) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = -1.0
-        low, high = (0.001, 100_000.0) if name == "--speed" else (0.0, 600.0)
         if not low <= value <= high:
             raise argparse.ArgumentTypeError(f"{text!r} is not accepted; accepted is a number from {low:g} to {high:g}")
         return value
@@ -82,7 +97,9 @@ def _instant(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not accepted; accepted is an instant like 2021-05-19T12:00:00Z") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not accepted; accepted is an instant like 2021-05-19T12:00:00Z"
+        ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
@@ -115,7 +132,8 @@ async def serve(options: Options) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     ready = {"ready": True, "url": f"http://{host}:{port}", "market": world.venue.market.description,
              "symbols": list(world.venue.rules), "speed": options.speed}  # fmt: skip
-    print(json.dumps(ready), flush=True)
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
     await stop.wait()
     await runner.cleanup()
 
@@ -127,7 +145,7 @@ def main() -> int:
     try:
         asyncio.run(serve(options))
     except (BadArguments, StateMismatch, OSError) as error:
-        print(f"simulator: {error}", file=sys.stderr)
+        sys.stderr.write(f"simulator: {error}\n")
         return 2
     return 0
 

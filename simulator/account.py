@@ -76,7 +76,9 @@ class Account:
 
     def dump(self) -> dict[str, Any]:
         """A JSON-ready copy."""
-        positions = [[p.symbol, str(p.qty), str(p.entry), str(p.realized), p.updated_ms] for p in self.positions.values()]
+        positions = [
+            [p.symbol, str(p.qty), str(p.entry), str(p.realized), p.updated_ms] for p in self.positions.values()
+        ]
         return {
             "api_key": self.api_key, "api_secret": self.api_secret, "wallet": str(self.wallet),
             "created_ms": self.created_ms, "updated_ms": self.updated_ms, "positions": positions,

@@ -104,7 +104,9 @@ class Control:
             wish = await _object(request)
             fault = self.venue.faults.add(wish)
         except (VenueError, ValueError, TypeError) as error:
-            return _refusal(error if isinstance(error, VenueError) else VenueError(-1130, f"the fault is malformed: {error}"))
+            return _refusal(
+                error if isinstance(error, VenueError) else VenueError(-1130, f"the fault is malformed: {error}")
+            )
         if fault.site in ("clock", "listen_key"):
             self._happen_now(fault.site, fault.kind, fault.params)
             self.venue.faults.clear(fault.id)
@@ -178,7 +180,9 @@ def _decimal(value: object, name: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or amount < 0:
-        raise VenueError(-1130, f"{name} {value!r} is not accepted; accepted is an amount of USDT as text, like '10000'")
+        raise VenueError(
+            -1130, f"{name} {value!r} is not accepted; accepted is an amount of USDT as text, like '10000'"
+        )
     return amount
 
 

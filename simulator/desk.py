@@ -164,7 +164,9 @@ def is_shown(venue: Venue, order: Order, now_ms: int) -> bool:
     rule = venue.personality
     if order.visible_ms > now_ms or (not order.is_open and age > rule.forgets_orders_after_ms):
         return False
-    return not (order.status in ("CANCELED", "EXPIRED") and not order.filled and age > rule.forgets_unfilled_orders_after_ms)
+    return not (
+        order.status in ("CANCELED", "EXPIRED") and not order.filled and age > rule.forgets_unfilled_orders_after_ms
+    )
 
 
 def cancel_order(venue: Venue, api_key: str, params: Params, now_ms: int) -> Order:
@@ -270,9 +272,7 @@ def place_algo(venue: Venue, api_key: str, params: Params, now_ms: int) -> AlgoO
         raise refuse(-4116)
     if len(waiting) >= MAX_CONDITIONAL_ORDERS:
         raise refuse(-4045)
-    if algo.close_position and any(
-        a.close_position and a.side == algo.side and a.type == algo.type for a in waiting
-    ):
+    if algo.close_position and any(a.close_position and a.side == algo.side and a.type == algo.type for a in waiting):
         raise refuse(-4130)
     if algo.fires_at(venue.last_price(algo.symbol, now_ms)):
         raise refuse(-2021)

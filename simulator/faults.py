@@ -20,7 +20,16 @@ SITES: dict[str, tuple[str, ...]] = {
     "listen_key": ("expire",),
     "clock": ("skew", "jump"),
     "model.reply": (
-        "delay", "hang", "bad_json", "fenced_json", "wrong_symbol", "truncated", "empty", "refusal", "http", "drip",
+        "delay",
+        "hang",
+        "bad_json",
+        "fenced_json",
+        "wrong_symbol",
+        "truncated",
+        "empty",
+        "refusal",
+        "http",
+        "drip",
     ),
 }
 
@@ -33,8 +42,10 @@ HTTP_ANSWERS: dict[str, tuple[int, str, dict[str, str]]] = {
     "bad_gateway": (502, "<html><head><title>502 Bad Gateway</title></head><body>502</body></html>", {}),
     "timeout": (
         408,
-        '{"code":-1007,"msg":"Timeout waiting for response from backend server. '
-        'Send status unknown; execution status unknown."}',
+        (
+            '{"code":-1007,"msg":"Timeout waiting for response from backend server. '
+            'Send status unknown; execution status unknown."}'
+        ),
         {},
     ),
     "rate_limited": (429, '{"code":-1003,"msg":"Too many requests."}', {"Retry-After": "5"}),

@@ -12,7 +12,14 @@ from simulator.venue import Venue
 
 
 def book_income(
-    venue: Venue, account: Account, kind: str, amount: Decimal, symbol: str, at_ms: int, change: Change, trade_id: str = ""
+    venue: Venue,
+    account: Account,
+    kind: str,
+    amount: Decimal,
+    symbol: str,
+    at_ms: int,
+    change: Change,
+    trade_id: str = "",
 ) -> None:
     """Move the wallet by an amount and write down why; nothing for zero."""
     if amount == 0:
@@ -25,7 +32,9 @@ def book_income(
     change.accounts[account.api_key] = account
 
 
-def book_fill(venue: Venue, order: Order, price: Decimal, qty: Decimal, is_maker: bool, at_ms: int, change: Change) -> Fill:
+def book_fill(
+    venue: Venue, order: Order, price: Decimal, qty: Decimal, is_maker: bool, at_ms: int, change: Change
+) -> Fill:
     """Execute a part of an order: position, fee, profit, order state, events."""
     account = venue.accounts[order.account]
     position = account.position(order.symbol)

@@ -63,11 +63,9 @@ class Engine:
     def _agenda(self, start_ms: int, now_ms: int) -> list[tuple[int, str, int]]:
         """Ticks of the symbols that matter, and funding instants, in time order; funding first at the same instant."""
         venue = self.venue
-        agenda: list[tuple[int, str, int]] = []
-        end_ms = venue.market.end_ms
-        for number in range(start_ms // FUNDING_MS + 1, now_ms // FUNDING_MS + 1):
-            if end_ms is None or number * FUNDING_MS <= end_ms:
-                agenda.append((number * FUNDING_MS, "", 0))
+        until_ms = min(now_ms, venue.market.end_ms or now_ms)
+        fundings = range(start_ms // FUNDING_MS + 1, until_ms // FUNDING_MS + 1)
+        agenda: list[tuple[int, str, int]] = [(number * FUNDING_MS, "", 0) for number in fundings]
         for symbol, feed in venue.market.feeds.items():
             if venue.open_orders.get(symbol) or venue.open_algos.get(symbol) or venue.holders.get(symbol):
                 first, last = feed.tick_at(start_ms), feed.tick_at(now_ms)

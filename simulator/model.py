@@ -71,7 +71,9 @@ class ModelEndpoint:
 
 def _check_key(request: web.Request) -> None:
     if not KEY.match(request.headers.get("Authorization", "")):
-        raise Refusal(401, "You didn't provide an API key in an Authorization header (Bearer KEY).", "authentication_error")
+        raise Refusal(
+            401, "You didn't provide an API key in an Authorization header (Bearer KEY).", "authentication_error"
+        )
 
 
 async def _read(request: web.Request) -> dict[str, Any]:
@@ -105,7 +107,9 @@ def _question(messages: list[dict[str, Any]]) -> dict[str, Any]:
     try:
         question = json.loads(content or "")
     except ValueError:
-        raise Refusal(400, "The user message must be one JSON object with signal, facts and reasons.", param="messages") from None
+        raise Refusal(
+            400, "The user message must be one JSON object with signal, facts and reasons.", param="messages"
+        ) from None
     if not isinstance(question, dict) or not isinstance(question.get("signal"), dict):
         raise Refusal(400, "The user message must hold an object 'signal'.", param="messages")
     return question
@@ -141,7 +145,9 @@ async def _spoil(request: web.Request, fault: Fault, answer: dict[str, Any], opi
             return await _drip(request, answer, seconds)
         case "http":
             status = int(fault.params.get("status", 500))
-            return _json({"error": {"message": "The server had an error.", "type": "server_error", "code": None}}, status)
+            return _json(
+                {"error": {"message": "The server had an error.", "type": "server_error", "code": None}}, status
+            )
         case "bad_json":
             message["content"] = str(fault.params.get("text", "I would confirm this trade. {verdict: confirm,"))
         case "fenced_json":

@@ -130,7 +130,9 @@ def _oscillator(side: float, reverts: bool, facts: Facts) -> Evidence | None:
         return Evidence("mean_reversion_setup" if stretch > 0 else "overextended", 0.35 * stretch, (rsi[1],))
     if stretch < -0.5:
         return Evidence("overextended", -0.24, (rsi[1],))
-    return Evidence("momentum_supports" if stretch <= 0 else "momentum_against", 0.08 if stretch <= 0 else -0.06, (rsi[1],))
+    return Evidence(
+        "momentum_supports" if stretch <= 0 else "momentum_against", 0.08 if stretch <= 0 else -0.06, (rsi[1],)
+    )
 
 
 def _volume(facts: Facts) -> Evidence | None:
@@ -156,7 +158,9 @@ def _band(side: float, reverts: bool, facts: Facts) -> Evidence | None:
         return None
     stretch = (0.5 - place[0]) * 2 * side
     if reverts:
-        return Evidence("mean_reversion_setup" if stretch > 0 else "overextended", 0.14 * max(-1, min(1, stretch)), (place[1],))
+        return Evidence(
+            "mean_reversion_setup" if stretch > 0 else "overextended", 0.14 * max(-1, min(1, stretch)), (place[1],)
+        )
     return Evidence("overextended", -0.1, (place[1],)) if stretch < -1.0 else None
 
 
@@ -212,7 +216,9 @@ def _invalidations(evidence: list[Evidence], verdict: str) -> tuple[str, ...]:
 
 def _rationale(signal: dict[str, Any], evidence: list[Evidence], verdict: str, score: float) -> str:
     parts = ", ".join(f"{e.reason} {e.weight:+.2f}" for e in sorted(evidence, key=lambda e: -abs(e.weight))[:5])
-    return f"{verdict} {signal.get('side')} {signal.get('symbol')}: score {score:+.2f} from {parts or 'no usable facts'}."
+    return (
+        f"{verdict} {signal.get('side')} {signal.get('symbol')}: score {score:+.2f} from {parts or 'no usable facts'}."
+    )
 
 
 def _is_injected(question: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from simulator.state import Change
 from simulator.venue import Venue
 
 QUEUE = 5000  # messages a slow reader may be behind before it is cut off
-NAME = re.compile(r"^[a-z0-9!_]+(@[A-Za-z0-9_]+)*$")
+NAME = re.compile(r"^(![a-zA-Z]+|[a-z0-9_]+)(@[A-Za-z0-9_]+)*$")
 
 
 @dataclass(eq=False, slots=True)

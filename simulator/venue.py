@@ -111,13 +111,15 @@ class Venue:
     def touch_order(self, change: Change, order: Order) -> None:
         """Note that an order changed, and drop it from the open ones when it is done."""
         change.orders[order.order_id] = order
-        if not order.is_open and self.open_orders[order.symbol].pop(order.order_id, None):
+        if not order.is_open and order.order_id in self.open_orders[order.symbol]:
+            del self.open_orders[order.symbol][order.order_id]
             self.interest_version += 1
 
     def touch_algo(self, change: Change, algo: AlgoOrder) -> None:
         """Note that a conditional order changed, and drop it from the waiting ones when it is done."""
         change.algos[algo.algo_id] = algo
-        if not algo.is_open and self.open_algos[algo.symbol].pop(algo.algo_id, None):
+        if not algo.is_open and algo.algo_id in self.open_algos[algo.symbol]:
+            del self.open_algos[algo.symbol][algo.algo_id]
             self.interest_version += 1
 
     def note_holdings(self, account: Account) -> None:

@@ -58,7 +58,10 @@ class Columns:
     def joined(self, later: "Columns") -> "Columns":
         """These candles followed by later ones."""
         return Columns(
-            *(np.concatenate((getattr(self, c), getattr(later, c))) for c in ("time", "open", "high", "low", "close", "volume"))
+            *(
+                np.concatenate((getattr(self, c), getattr(later, c)))
+                for c in ("time", "open", "high", "low", "close", "volume")
+            )
         )
 
 
@@ -133,7 +136,9 @@ class Feed:
         if found is None:
             c = self.columns
             key = self._key(int(c.time[row]))
-            prices = candle_path(int(c.open[row]), int(c.high[row]), int(c.low[row]), int(c.close[row]), self.ticks, key)
+            prices = candle_path(
+                int(c.open[row]), int(c.high[row]), int(c.low[row]), int(c.close[row]), self.ticks, key
+            )
             found = self._paths[row] = (prices, volume_path(int(c.volume[row]), self.ticks, key))
             if len(self._paths) > 8:
                 self._paths.popitem(last=False)
@@ -149,7 +154,9 @@ class Feed:
         price = int(self.columns.close[row]) / 10**self.price_scale
         return max(five_minutes / 300, 200 / price)
 
-    def window(self, timeframe_ms: int, until_ms: int, start_ms: int | None, end_ms: int | None, limit: int) -> "Window":
+    def window(
+        self, timeframe_ms: int, until_ms: int, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> "Window":
         """Which candles of a timeframe a question means, as the market stands at `until_ms`.
 
         Without a start the latest `limit`; with a start the first `limit` from there. Gaps stay gaps.

@@ -59,7 +59,11 @@ def open_market(
             f"the market starts at {_iso(start_ms)} by --start or --warmup-candles {warmup_candles}; "
             f"accepted is {_iso(first)} to {_iso(last)}, where the data of {folder.name!r} lies"
         )
-    mark = zlib.crc32(repr([(s, f.first_ms, len(f.columns.time), int(f.columns.close.sum())) for s, f in sorted(feeds.items())]).encode())
+    mark = zlib.crc32(
+        repr(
+            [(s, f.first_ms, len(f.columns.time), int(f.columns.close.sum())) for s, f in sorted(feeds.items())]
+        ).encode()
+    )
     return Market(feeds, f"replay:{folder.name}:{mark:08x}:{seed}", f"replay of {folder.name}", start_ms, base_ms)
 
 

@@ -17,7 +17,9 @@ FILE_NAME = re.compile(r"^(?P<base>[A-Z0-9]+)_(?P<quote>USDT)(?:_USDT)?-(?P<time
 def read_folder(folder: Path, symbols: Iterable[str], seed: int) -> dict[str, Feed]:
     """The feeds of a folder by symbol (`BTCUSDT`); several timeframes in one folder are refused."""
     if not folder.is_dir():
-        raise BadArguments(f"--market {str(folder)!r} is not a folder; accepted is a folder of files like BTC_USDT-5m.parquet")
+        raise BadArguments(
+            f"--market {str(folder)!r} is not a folder; accepted is a folder of files like BTC_USDT-5m.parquet"
+        )
     wanted = {plain(name) for name in symbols}
     found: dict[str, tuple[Path, str]] = {}
     for path in sorted(folder.iterdir()):
@@ -25,15 +27,21 @@ def read_folder(folder: Path, symbols: Iterable[str], seed: int) -> dict[str, Fe
         if match:
             found[match["base"] + match["quote"]] = (path, match["timeframe"])
     if not found:
-        raise BadArguments(f"--market {str(folder)!r} holds no candle file; accepted are files like BTC_USDT-5m.parquet")
+        raise BadArguments(
+            f"--market {str(folder)!r} holds no candle file; accepted are files like BTC_USDT-5m.parquet"
+        )
     missing = sorted(wanted - found.keys())
     if missing:
-        raise BadArguments(f"--symbols {', '.join(missing)} not in {str(folder)!r}; there are {', '.join(sorted(found))}")
+        raise BadArguments(
+            f"--symbols {', '.join(missing)} not in {str(folder)!r}; there are {', '.join(sorted(found))}"
+        )
     chosen = {symbol: entry for symbol, entry in found.items() if not wanted or symbol in wanted}
     timeframes = {timeframe for _, timeframe in chosen.values()}
     if len(timeframes) > 1 or TIMEFRAMES_MS.get(next(iter(timeframes))) not in TICKS:
         known = ", ".join(name for name, ms in TIMEFRAMES_MS.items() if ms in TICKS)
-        raise BadArguments(f"--market {str(folder)!r} holds timeframes {sorted(timeframes)}; accepted is one of {known}")
+        raise BadArguments(
+            f"--market {str(folder)!r} holds timeframes {sorted(timeframes)}; accepted is one of {known}"
+        )
     base_ms = TIMEFRAMES_MS[timeframes.pop()]
     return {symbol: read_feed(path, symbol, base_ms, seed) for symbol, (path, _) in chosen.items()}
 
@@ -49,8 +57,8 @@ def read_feed(path: Path, symbol: str, base_ms: int, seed: int) -> Feed:
     price_scale = max(_scale(table.schema.field(name).type) for name in ("open", "high", "low", "close"))
     volume_scale = _scale(table.schema.field("volume").type)
     times = table["date"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
-    prices = [_integers(table[name], price_scale) for name in ("open", "high", "low", "close")]
-    columns = Columns(times, *prices, _integers(table["volume"], volume_scale))
+    open_, high, low, close = (_integers(table[name], price_scale) for name in ("open", "high", "low", "close"))
+    columns = Columns(times, open_, high, low, close, _integers(table["volume"], volume_scale))
     return Feed(symbol, base_ms, price_scale, volume_scale, seed, _sound(columns))
 
 
@@ -75,6 +83,10 @@ def _integers(column: pa.ChunkedArray, scale: int) -> Ints:
 def _sound(c: Columns) -> Columns:
     order = np.argsort(c.time, kind="stable")
     c = Columns(*(getattr(c, name)[order] for name in ("time", "open", "high", "low", "close", "volume")))
-    good = (c.low > 0) & (c.volume >= 0) & (c.high >= np.maximum(c.open, c.close)) & (c.low <= np.minimum(c.open, c.close))
+    good = (
+        (c.low > 0) & (c.volume >= 0) & (c.high >= np.maximum(c.open, c.close)) & (c.low <= np.minimum(c.open, c.close))
+    )
     good &= np.concatenate(([True], c.time[1:] != c.time[:-1]))
-    return Columns(*(np.ascontiguousarray(getattr(c, n)[good]) for n in ("time", "open", "high", "low", "close", "volume")))
+    return Columns(
+        *(np.ascontiguousarray(getattr(c, n)[good]) for n in ("time", "open", "high", "low", "close", "volume"))
+    )

@@ -261,4 +261,7 @@ ROUTES: Routes = {
     ("GET", "/fapi/v1/rateLimit/order"): _signed(lambda call: call.limits.describe()[1:], by_symbol(1, 1)),
     ("GET", "/sapi/v1/account/apiRestrictions"): _signed(api_restrictions, fixed(1)),
     ("GET", "/sapi/v1/capital/config/getall"): _signed(coins, fixed(10)),
+    # No margin trading here; ccxt asks for it with every load of markets.
+    ("GET", "/sapi/v1/margin/allPairs"): Route(lambda call: [], Access.KEY, fixed(1)),
+    ("GET", "/sapi/v1/margin/isolated/allPairs"): _signed(lambda call: [], fixed(1)),
 }

@@ -198,7 +198,7 @@ def premium_index(call: Call) -> Any:
 def funding_rates(call: Call) -> Any:
     """GET fundingRate: what past funding instants paid, oldest first."""
     limit = limited(call, 100, 1000)
-    out = []
+    out: list[dict[str, Any]] = []
     for symbol in listed(call):
         last = min(whole(call, "endTime", call.now_ms) or call.now_ms, call.now_ms) // FUNDING_MS
         start = whole(call, "startTime", None)
@@ -209,7 +209,7 @@ def funding_rates(call: Call) -> Any:
             rate = text(rate_at(call.venue, symbol, at))
             mark = text(call.venue.last_price(symbol, at))
             out.append({"symbol": symbol, "fundingTime": at, "fundingRate": rate, "markPrice": mark})
-    return sorted(out, key=lambda entry: int(entry["fundingTime"]))[-limit:]
+    return sorted(out, key=lambda entry: entry["fundingTime"])[-limit:]
 
 
 def recent_ticks(call: Call) -> list[dict[str, Any]]:

@@ -142,7 +142,9 @@ class RestServer:
             try:
                 self._accept(asked, route, {})
             except VenueError as error:
-                self.venue.faults.log.append({"at": self.venue.clock.now_ms(), "late": asked.path, "refused": str(error)})
+                self.venue.faults.log.append(
+                    {"at": self.venue.clock.now_ms(), "late": asked.path, "refused": str(error)}
+                )
 
         task = asyncio.create_task(arrive())
         self._late.add(task)

@@ -80,7 +80,9 @@ def open_orders(call: Call) -> Any:
 def all_orders(call: Call) -> Any:
     """GET allOrders: from an id, or a span of at most a week, or the latest."""
     desk.need(call.params, "symbol")
-    return [o.describe() for o in _span(call, _mine(call), lambda o: o.order_id, "orderId", lambda o: o.created_ms, 500)]
+    return [
+        o.describe() for o in _span(call, _mine(call), lambda o: o.order_id, "orderId", lambda o: o.created_ms, 500)
+    ]
 
 
 def user_trades(call: Call) -> Any:
@@ -94,7 +96,11 @@ def user_trades(call: Call) -> Any:
 
 
 def _span(
-    call: Call, entries: list[Entry], id_of: Callable[[Entry], int], id_name: str, time_of: Callable[[Entry], int],
+    call: Call,
+    entries: list[Entry],
+    id_of: Callable[[Entry], int],
+    id_name: str,
+    time_of: Callable[[Entry], int],
     default: int,
 ) -> list[Entry]:
     limit = limited(call, default, 1000)
