@@ -90,10 +90,12 @@ def depth_room(levels: tuple[Level, ...], mid: Decimal, side: Side, slippage_bps
     allowed = mid * (ONE + side.sign * slippage_bps / BPS)
     quantity, cost = ZERO, ZERO
     for level in levels:
-        if (level.price - allowed) * side.sign > ZERO:
-            slack = (allowed * quantity - cost) * side.sign
+        beyond = (level.price - allowed) * side.sign
+        if beyond > ZERO:
             with localcontext(rounding=ROUND_FLOOR):
-                return quantity + min(level.quantity, max(ZERO, slack / abs(level.price - allowed)))
+                fits = max(ZERO, (allowed * quantity - cost) * side.sign / beyond)
+            if fits < level.quantity:
+                return quantity + fits
         quantity, cost = quantity + level.quantity, cost + level.quantity * level.price
     return quantity
 
