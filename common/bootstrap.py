@@ -15,6 +15,7 @@ from uuid import UUID
 from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, Pacer, capability
 from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
+from common.adapters.embedded.home import free_port
 from common.adapters.ids import SystemIds
 from common.adapters.notifier import LogNotifier
 from common.adapters.openai_advisor import OpenAIAdvisor
@@ -28,6 +29,7 @@ from common.domain.tenant import Account, Tenant
 from common.ports.advisor import Advisor
 from common.ports.bus import Bus
 from common.ports.clock import Clock
+from common.ports.ids import Ids
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
 from common.services import demo
@@ -37,7 +39,16 @@ from common.store import RoleName, Store
 from common.store import migrate as migrate_store
 from common.telemetry import ObservedAdvisor, ObservedBus
 
-__all__ = ["ManagedProcess", "build_fleet", "embedded_servers", "migrate", "seed_demo"]
+__all__ = [
+    "ManagedProcess",
+    "build_fleet",
+    "embedded_servers",
+    "free_port",
+    "migrate",
+    "seed_demo",
+    "system_clock",
+    "system_ids",
+]
 
 SIMULATOR = "simulator"
 ADVISOR = "default"
@@ -189,3 +200,13 @@ def embedded_servers(settings: Settings, directory: Path, *, redis: bool = True)
     finally:
         for stop in reversed(stops):
             stop()
+
+
+def system_clock() -> Clock:
+    """Life's own clock, for what happens before there is a fleet: stopwatches and the command line's patience."""
+    return SystemClock()
+
+
+def system_ids() -> Ids:
+    """The system's source of ids and secrets."""
+    return SystemIds()
