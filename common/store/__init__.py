@@ -4,7 +4,7 @@ from common.domain.features import Columns as CandleColumns
 from common.store.audit import AuditEntry, AuditHead
 from common.store.jobs import StageDepth
 from common.store.migrate import migrate
-from common.store.operator import FleetCounts, MissingOutcome, OperatorView, VenueAccount
+from common.store.operator import FleetCounts, MissingOutcome, OperatorView, TenantProfit, VenueAccount
 from common.store.risk import HeldReservation
 from common.store.store import RoleName, Store, Timeouts
 from common.store.tenants import Balance, Wanted
@@ -27,6 +27,7 @@ __all__ = [
     "RoleName",
     "StageDepth",
     "Store",
+    "TenantProfit",
     "Timeouts",
     "UnitOfWork",
     "VenueAccount",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from common.domain.errors import Permanent
 from common.domain.job import Job, JobRef, JobState, Stage, job_id
+from common.store import tables
 from common.store.codecs import JOB
 from common.store.session import Session, plain_json
 
@@ -120,6 +121,25 @@ class Jobs:
         """Those of `ids` that can be claimed now."""
         return [JOB.value(row) for row in self._session.all(_CLAIM, {"ids": list(ids), "now": now})]
 
+    def get(self, job_id: UUID) -> Job | None:
+        """The job as it stands, if this context owns it."""
+        row = self._session.first("SELECT * FROM jobs WHERE id = :id", {"id": job_id})
+        return JOB.value(row) if row else None
+
+    def add_refused(
+        self, task_id: UUID, stage: Stage | str, payload: Mapping[str, Any], reason: str, now: datetime
+    ) -> bool:
+        """Keep a request that was refused before it became work, under the id it came with; False when it is known."""
+        row: dict[str, Any] = {
+            "id": task_id,
+            "tenant_id": self._session.tenant_id,
+            "stage": Stage(stage).value,
+            "finished_at": now,
+        }
+        row |= {"key": f"refused:{task_id}", "payload": dict(payload), "correlation_id": task_id, "created_at": now}
+        row |= {"available_at": now, "state": JobState.FAILED.value, "outcome": reason}
+        return self._session.add_once(tables.jobs, row)
+
     def finish(self, job: Job, state: JobState, outcome: str, now: datetime) -> None:
         """End a claimed job."""
         parameters = {"id": job.id, "state": state.value, "outcome": outcome, "now": now}
@@ -130,11 +150,14 @@ class Jobs:
         """Leave a claimed job pending until `available_at`."""
         self._session.execute(_POSTPONE, {"id": job.id, "available_at": available_at, "error": error})
 
-    def due(self, now: datetime, older_than: datetime, limit: int) -> list[JobRef]:
-        """Pending jobs of all tenants that were available at `older_than`, or whose time is over; oldest first."""
+    def due(self, now: datetime, older_than: datetime, limit: int, quiet: timedelta = timedelta(0)) -> list[JobRef]:
+        """Pending jobs of all tenants that were available at `older_than`, or whose time is over; oldest first.
+
+        Remembers what it names, and leaves out what it named within the last `quiet` and what is claimed just now.
+        """
         rows = self._session.all(
-            "SELECT id, stage, tenant_id FROM due_jobs(:now, :older_than, :limit)",
-            {"now": now, "older_than": older_than, "limit": limit},
+            "SELECT id, stage, tenant_id FROM due_jobs(:now, :older_than, :quiet, :limit)",
+            {"now": now, "older_than": older_than, "quiet": quiet, "limit": limit},
         )
         return [JobRef(row.id, Stage(row.stage), row.tenant_id) for row in rows]
 

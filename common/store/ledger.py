@@ -118,6 +118,12 @@ class Orders:
             statement = statement.where(table.c.instrument == instrument)
         return [ORDER.value(row) for row in self._session.all(statement)]
 
+    def of_account(self, account_id: UUID) -> builtins.list[Order]:
+        """Every order the account ever had, oldest first."""
+        table = tables.orders
+        statement = select(table).where(table.c.account_id == account_id)
+        return [ORDER.value(row) for row in self._session.all(statement.order_by(table.c.created_at, table.c.id))]
+
     def of_position(self, position_id: UUID) -> builtins.list[Order]:
         """Entry, stops and exits of a position, oldest first."""
         table = tables.orders
@@ -175,6 +181,10 @@ class Fills:
     def of_position(self, position_id: UUID) -> builtins.list[Fill]:
         """Fills of the position, oldest first."""
         return self._where(tables.fills.c.position_id == position_id)
+
+    def of_account(self, account_id: UUID) -> builtins.list[Fill]:
+        """Every fill the account ever had, oldest first."""
+        return self._where(tables.fills.c.account_id == account_id)
 
     def _where(self, condition: Any) -> builtins.list[Fill]:
         table = tables.fills
@@ -253,6 +263,13 @@ class Positions:
         rows = self._session.all(statement.order_by(table.c.opened_at, table.c.id))
         return [POSITION.value(row) for row in rows]
 
+    def closed_since(self, account_id: UUID, since: datetime) -> builtins.list[Position]:
+        """Positions of the account that were closed at `since` or later, oldest first."""
+        table = tables.positions
+        statement = select(table).where(table.c.account_id == account_id, table.c.closed_at >= since)
+        rows = self._session.all(statement.order_by(table.c.closed_at, table.c.id))
+        return [POSITION.value(row) for row in rows]
+
     def held_at(self, account_id: UUID, instrument: str, instant: datetime) -> Position | None:
         """The position of the account on `instrument` that was open at `instant`; the latest where several were."""
         table = tables.positions
@@ -260,7 +277,7 @@ class Positions:
             select(table)
             .where(table.c.account_id == account_id, table.c.instrument == instrument)
             .where(table.c.opened_at <= instant)
-            .where(table.c.closed_at.is_(None) | (table.c.closed_at >= instant))
+            .where(table.c.closed_at.is_(None) | (table.c.closed_at > instant))
             .order_by(table.c.opened_at.desc(), table.c.id)
             .limit(1)
         )

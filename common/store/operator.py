@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Table, select
@@ -17,7 +17,7 @@ from common.domain.job import Job, JobState
 from common.domain.market import Instrument
 from common.domain.order import Order, OrderStatus
 from common.domain.position import Position
-from common.domain.risk.book import Environment, Halt
+from common.domain.risk.book import Environment, Halt, TradingState
 from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscription, Tenant
 from common.store import tables
@@ -60,7 +60,7 @@ _COUNTS = """
 
 # Only who was subscribed all the time from the candle's close to the signal's expiry must have an outcome.
 _WITHOUT_OUTCOME = """
-    SELECT DISTINCT s.id AS signal_id, b.tenant_id, b.account_id, s.closed_at
+    SELECT s.id, b.tenant_id, b.account_id
     FROM signals AS s
     JOIN subscriptions AS b ON b.venue = s.venue AND b.strategy = s.strategy AND b.timeframe = s.timeframe
         AND s.instrument = ANY (b.instruments)
@@ -74,6 +74,19 @@ _WITHOUT_OUTCOME = """
 _DEPTHS = """
     SELECT stage, count(*) AS pending, min(available_at) AS oldest FROM jobs
     WHERE state = 'pending' AND available_at <= :now GROUP BY stage ORDER BY stage
+"""
+
+_PROFITS = """
+    SELECT t.id, t.name, t.state, coalesce(b.equity, 0) AS equity, coalesce(p.net_profit, 0) AS net_profit,
+        coalesce(p.fees, 0) AS fees, coalesce(p.held, 0) AS held
+    FROM tenants AS t
+    LEFT JOIN (SELECT tenant_id, sum(equity) AS equity FROM account_balances GROUP BY tenant_id) AS b
+        ON b.tenant_id = t.id
+    LEFT JOIN (
+        SELECT tenant_id, sum(gross_profit - fees + funding) FILTER (WHERE closed_at IS NOT NULL) AS net_profit,
+            sum(fees) AS fees, count(*) FILTER (WHERE quantity > 0) AS held
+        FROM positions GROUP BY tenant_id) AS p ON p.tenant_id = t.id
+    ORDER BY t.name
 """
 
 # Every id that belongs to the same story as the given one: a signal, or anything that came of it.
@@ -108,14 +121,25 @@ class FleetCounts:
     jobs: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class MissingOutcome:
+class MissingOutcome(NamedTuple):
     """A subscriber that a signal has no outcome for."""
 
     signal_id: UUID
     tenant_id: UUID
     account_id: UUID
-    closed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TenantProfit:
+    """What a tenant has and what it earned; `net_profit` is of closed positions, after fees and funding."""
+
+    tenant_id: UUID
+    name: str
+    state: TradingState
+    equity: Decimal
+    net_profit: Decimal
+    fees: Decimal
+    open_positions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +178,13 @@ class OperatorView:
     def tenants(self) -> list[Tenant]:
         """All tenants by name."""
         return [TENANT.value(row) for row in self._session.all(select(tables.tenants).order_by(tables.tenants.c.name))]
+
+    def tenant_profits(self) -> list[TenantProfit]:
+        """Every tenant's equity, profit and fees, by name."""
+        return [
+            TenantProfit(row.id, row.name, TradingState(row.state), row.equity, row.net_profit, row.fees, row.held)
+            for row in self._session.all(_PROFITS)
+        ]
 
     def accounts(self, tenant: UUID | None = None) -> list[Account]:
         """Accounts by tenant and name."""
@@ -211,7 +242,7 @@ class OperatorView:
         return [ORDER.value(row) for row in self._session.all(statement)]
 
     def positions(
-        self, tenant: UUID | None = None, open_only: bool = False, limit: int = 50, before: datetime | None = None
+        self, tenant: UUID | None = None, limit: int = 50, before: datetime | None = None, *, open_only: bool = False
     ) -> list[Position]:
         """Those opened last first."""
         table = tables.positions
@@ -263,11 +294,15 @@ class OperatorView:
         statement = page(tables.jobs, tables.jobs.c.created_at, limit, None, state=state)
         return [JOB.value(row) for row in self._session.all(statement)]
 
-    def trail(self, subject_id: UUID) -> dict[str, list[Any]]:
+    def trail(self, subject: UUID | str) -> dict[str, list[Any]] | None:
         """All that belongs to the story of a signal, advice, decision, order, position or job, each oldest first.
 
-        Keys: signals, advice, decisions, orders, fills, positions, jobs, audit; every list is empty for an unknown id.
+        An order may also be named by its client order id. Keys: signals, advice, decisions, orders, fills, positions,
+        jobs, audit. None when nothing is known under that id.
         """
+        subject_id = self._identity(subject)
+        if subject_id is None:
+            return None
         story = self._session.first(_STORY, {"id": subject_id})
         signals = (story.signals if story else None) or []
         positions = (story.positions if story else None) or []
@@ -280,13 +315,23 @@ class OperatorView:
             "orders": orders,
             "fills": self._story(tables.fills, FILL, "occurred_at", position_id=position_ids),
             "positions": self._story(tables.positions, POSITION, "opened_at", id=position_ids),
-            "jobs": self._story(tables.jobs, JOB, "created_at", correlation_id=[*signals, *position_ids, subject_id]),
+            "jobs": self._story(tables.jobs, JOB, "created_at", correlation_id=[*signals, subject_id], id=[subject_id]),
         }
         subjects = [
             item.id for name in ("signals", "advice", "decisions", "orders", "positions") for item in trail[name]
         ]
         trail["audit"] = self._audit([str(subject) for subject in [*subjects, subject_id]])
-        return trail
+        return trail if any(trail.values()) else None
+
+    def _identity(self, subject: UUID | str) -> UUID | None:
+        if isinstance(subject, UUID):
+            return subject
+        try:
+            return UUID(subject)
+        except ValueError:
+            statement = "SELECT id FROM orders WHERE client_order_id = :subject ORDER BY created_at DESC LIMIT 1"
+            found: UUID | None = self._session.scalar(statement, {"subject": subject})
+            return found
 
     def _story(self, table: Table, codec: Codec[Any], at: str, **ids: list[UUID]) -> list[Any]:
         found: dict[Any, Any] = {}

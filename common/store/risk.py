@@ -135,6 +135,13 @@ class Risk:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def lock(self) -> None:
+        """Take the tenant's risk row until this transaction ends: the first lock of every transaction that writes."""
+        tenant = self._session.tenant()
+        if self._session.first(_LOCK) is None:
+            self._session.add_once(tables.tenant_risk, {"tenant_id": tenant})
+            self._session.execute(_LOCK)
+
     def lock_book(
         self,
         account_id: UUID,
@@ -150,7 +157,7 @@ class Risk:
         `minimum_sample`. With `signal`, what is said of the advisor comes from the subscriptions that want it.
         """
         tenant = self._session.tenant()
-        self._session.execute(_LOCK)
+        self.lock()
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         parameters = {"account": account_id, "tenant": str(tenant), "now": now, "day": day, "window": window}
         parameters |= {

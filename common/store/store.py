@@ -45,6 +45,19 @@ class Timeouts:
     idle_in_transaction_ms_max: int = 120_000
 
 
+OWNER = "tradewinds_owner"
+DISPATCHER = "tradewinds_dispatcher"
+OPERATOR = RoleName.OPERATOR.value
+
+# Membership counts like the powers themselves: policies TO a role hold for whoever inherits from it.
+_POWERS = """
+    SELECT rolsuper OR rolbypassrls OR EXISTS (
+        SELECT FROM pg_roles AS mighty
+        WHERE mighty.rolname = ANY (%s) AND mighty.rolname <> %s AND pg_has_role(current_user, mighty.oid, 'USAGE'))
+    FROM pg_roles WHERE rolname = current_user
+"""
+
+
 class Store:
     """Postgres, as one role. Safe to share between threads; not across fork: open one in each process."""
 
@@ -137,9 +150,7 @@ def become(connection: psycopg.Connection[Any], role: RoleName, timeouts: Timeou
     autocommit, connection.autocommit = connection.autocommit, True
     try:
         connection.execute(sql.SQL("SELECT {}").format(calls))
-        row = connection.execute(
-            "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
-        ).fetchone()
+        row = connection.execute(_POWERS, [[OPERATOR, OWNER, DISPATCHER], role.value]).fetchone()
     except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
         raise Permanent(f"the database has no role {role}: run `tradewinds migrate` first") from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -147,4 +158,4 @@ def become(connection: psycopg.Connection[Any], role: RoleName, timeouts: Timeou
     finally:
         connection.autocommit = autocommit
     if row is None or row[0]:
-        raise Permanent(f"refused to work as {role}: it is a superuser or bypasses row-level security")
+        raise Permanent(f"refused to work as {role}: it is a superuser, or sees through row-level security")

@@ -254,6 +254,7 @@ jobs = Table(
     _text("state", server_default="pending"),
     _text("outcome", server_default=""),
     _time("finished_at", nullable=True),
+    _time("rung_at", nullable=True),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("tenant_id", "stage", "key", postgresql_nulls_not_distinct=True),
     Index("jobs_due_idx", "available_at", postgresql_where=text("state = 'pending'")),
@@ -370,7 +371,7 @@ subscriptions = _tenant_table(
     _time("active_from"),
     _time("active_to", nullable=True),
     _of_account(),
-    Index(None, "tenant_id", "account_id"),
+    UniqueConstraint("tenant_id", "account_id", "strategy", "timeframe"),
     Index("subscriptions_wanted_idx", "venue", "strategy", "timeframe"),
 )
 

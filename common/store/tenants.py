@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, literal, select
+from sqlalchemy import case, literal, select
+from sqlalchemy.dialects.postgresql import insert
 
+from common.domain.errors import NotFound
 from common.domain.risk.book import TradingState
 from common.domain.tenant import Account, Subscriber, Subscription, Tenant
 from common.store import tables
@@ -38,7 +41,7 @@ class Balance:
     wallet: Decimal
     equity: Decimal
     available: Decimal
-    updated_at: datetime
+    at: datetime
 
 
 class Tenants:
@@ -147,12 +150,24 @@ class Subscriptions:
         self._session = session
 
     def add(self, subscription: Subscription) -> None:
-        """Keep `subscription` at the venue of its account."""
+        """Keep `subscription`, in place of the account's earlier one to that strategy and timeframe.
+
+        It counts as active from its new beginning only where its instruments changed.
+        """
         row = SUBSCRIPTION.row(subscription)
         table, account = tables.subscriptions, tables.accounts
         values = [literal(value, table.c[name].type).label(name) for name, value in row.items()]
         source = select(*values, account.c.venue).where(account.c.id == subscription.account_id)
-        self._session.execute(insert(table).from_select([*row, "venue"], source))
+        statement = insert(table).from_select([*row, "venue"], source)
+        fresh = statement.excluded
+        is_same = (table.c.instruments == fresh.instruments) & table.c.active_to.is_(None)
+        changes: dict[str, Any] = {
+            name: fresh[name] for name in ("instruments", "advisor", "on_advisor_unavailable", "active_to")
+        }
+        changes["active_from"] = case((is_same, table.c.active_from), else_=fresh.active_from)
+        keys = ["tenant_id", "account_id", "strategy", "timeframe"]
+        if self._session.changed(statement.on_conflict_do_update(index_elements=keys, set_=changes)) != 1:
+            raise NotFound("account", subscription.account_id)
 
     def list(self) -> builtins.list[Subscription]:
         """All subscriptions of the tenant, oldest first."""

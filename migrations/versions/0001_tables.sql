@@ -121,6 +121,7 @@ CREATE TABLE jobs (
     state TEXT DEFAULT 'pending' NOT NULL,
     outcome TEXT DEFAULT '' NOT NULL,
     finished_at TIMESTAMP WITH TIME ZONE,
+    rung_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_tenant_id_stage_key_key UNIQUE NULLS NOT DISTINCT (tenant_id, stage, key)
 );
@@ -472,9 +473,9 @@ CREATE TABLE subscriptions (
     active_from TIMESTAMP WITH TIME ZONE NOT NULL,
     active_to TIMESTAMP WITH TIME ZONE,
     CONSTRAINT subscriptions_pkey PRIMARY KEY (tenant_id, id),
-    CONSTRAINT subscriptions_accounts_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES accounts (tenant_id, id)
+    CONSTRAINT subscriptions_accounts_fkey FOREIGN KEY(tenant_id, account_id) REFERENCES accounts (tenant_id, id),
+    CONSTRAINT subscriptions_tenant_id_account_id_strategy_timeframe_key UNIQUE (tenant_id, account_id, strategy, timeframe)
 );
-CREATE INDEX subscriptions_tenant_id_account_id_idx ON subscriptions (tenant_id, account_id);
 CREATE INDEX subscriptions_wanted_idx ON subscriptions (venue, strategy, timeframe);
 
 CREATE TABLE symbol_cooldowns (

@@ -48,7 +48,7 @@ GRANT SELECT (tenant_id, name, scopes, created_at, revoked_at) ON tokens TO trad
 -- The dispatcher owns the doors below and reads no more than they need.
 GRANT SELECT ON jobs, tenants, accounts, subscriptions, halts, account_risk, positions, quarantine, tokens, equity
     TO tradewinds_dispatcher;
-GRANT INSERT, DELETE ON jobs TO tradewinds_dispatcher;
+GRANT INSERT, DELETE, UPDATE (rung_at) ON jobs TO tradewinds_dispatcher;
 GRANT DELETE ON equity TO tradewinds_dispatcher;
 GRANT UPDATE (state, live_enabled) ON tenants TO tradewinds_dispatcher;
 
@@ -123,6 +123,7 @@ CREATE POLICY dispatcher_reads ON quarantine FOR SELECT TO tradewinds_dispatcher
 CREATE POLICY dispatcher_reads ON tokens FOR SELECT TO tradewinds_dispatcher USING (true);
 CREATE POLICY dispatcher_reads ON jobs FOR SELECT TO tradewinds_dispatcher USING (true);
 CREATE POLICY dispatcher_adds ON jobs FOR INSERT TO tradewinds_dispatcher WITH CHECK (true);
+CREATE POLICY dispatcher_rings ON jobs FOR UPDATE TO tradewinds_dispatcher USING (true) WITH CHECK (true);
 CREATE POLICY dispatcher_prunes ON jobs FOR DELETE TO tradewinds_dispatcher USING (true);
 CREATE POLICY dispatcher_reads ON equity FOR SELECT TO tradewinds_dispatcher USING (true);
 CREATE POLICY dispatcher_prunes ON equity FOR DELETE TO tradewinds_dispatcher USING (true);
@@ -196,22 +197,30 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION due_jobs(at timestamptz, older_than timestamptz, jobs_max integer)
+-- What is claimed just now is locked and left out; what was named within `quiet` too, so that a backlog is not rung for
+-- at every tick. A clock that was set back does not silence anything.
+CREATE FUNCTION due_jobs(at timestamptz, older_than timestamptz, quiet interval, jobs_max integer)
     RETURNS TABLE (id uuid, stage text, tenant_id uuid)
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM public.require_no_tenant();
     RETURN QUERY
-        SELECT due.id, due.stage, due.tenant_id FROM (
-            (SELECT j.id, j.stage, j.tenant_id, j.available_at FROM public.jobs AS j
-                WHERE j.state = 'pending' AND j.available_at <= older_than
-                ORDER BY j.available_at LIMIT jobs_max)
-            UNION
-            (SELECT j.id, j.stage, j.tenant_id, j.available_at FROM public.jobs AS j
-                WHERE j.state = 'pending' AND j.expires_at <= at AND j.available_at <= at
-                ORDER BY j.expires_at LIMIT jobs_max)
-        ) AS due
-        ORDER BY due.available_at, due.id LIMIT jobs_max;
+        WITH late AS (
+            SELECT j.id FROM public.jobs AS j
+            WHERE j.state = 'pending' AND j.available_at <= older_than
+                AND (j.rung_at IS NULL OR j.rung_at <= at - quiet OR j.rung_at > at)
+            ORDER BY j.available_at LIMIT jobs_max FOR UPDATE SKIP LOCKED
+        ), over AS (
+            SELECT j.id FROM public.jobs AS j
+            WHERE j.state = 'pending' AND j.expires_at <= at AND j.available_at <= at
+                AND (j.rung_at IS NULL OR j.rung_at <= at - quiet OR j.rung_at > at)
+            ORDER BY j.expires_at LIMIT jobs_max FOR UPDATE SKIP LOCKED
+        ), rung AS (
+            UPDATE public.jobs AS j SET rung_at = at
+            WHERE j.id IN (SELECT l.id FROM late AS l UNION SELECT o.id FROM over AS o)
+            RETURNING j.id, j.stage, j.tenant_id, j.available_at
+        )
+        SELECT r.id, r.stage, r.tenant_id FROM rung AS r ORDER BY r.available_at, r.id LIMIT jobs_max;
 END
 $$;
 
@@ -346,14 +355,14 @@ $$;
 REVOKE ALL ON FUNCTION
     require_no_tenant(),
     hand_over_jobs(uuid[], uuid[], text[], text[], jsonb[], uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
-    due_jobs(timestamptz, timestamptz, integer), job_depths(timestamptz), prune_jobs(timestamptz),
+    due_jobs(timestamptz, timestamptz, interval, integer), job_depths(timestamptz), prune_jobs(timestamptz),
     prune_equity(timestamptz), active_accounts(), wanted_markets(text, timestamptz),
     signal_subscribers(text, text, text, text, timestamptz, jsonb), tenant_directory(), set_tenant_state(uuid, text),
     set_tenant_live(uuid, boolean), find_token(bytea)
     FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     hand_over_jobs(uuid[], uuid[], text[], text[], jsonb[], uuid[], uuid[], timestamptz[], timestamptz[], timestamptz[]),
-    due_jobs(timestamptz, timestamptz, integer), job_depths(timestamptz), prune_jobs(timestamptz),
+    due_jobs(timestamptz, timestamptz, interval, integer), job_depths(timestamptz), prune_jobs(timestamptz),
     prune_equity(timestamptz), active_accounts(), wanted_markets(text, timestamptz),
     signal_subscribers(text, text, text, text, timestamptz, jsonb), tenant_directory(), set_tenant_state(uuid, text),
     set_tenant_live(uuid, boolean), find_token(bytea)
