@@ -1,0 +1,311 @@
+"""A venue that holds accounts on paper: real prices, filters, fees and funding, and nobody's money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from threading import Lock
+
+from common.domain import matching
+from common.domain.errors import InvalidInput, NotFound, OutcomeUnknown, Permanent, Refused, Transient
+from common.domain.market import Candle, Instrument, Timeframe
+from common.domain.order import WORKING, OrderIntent, OrderStatus, OrderType
+from common.domain.paper import PaperAccount, PaperFill, PaperOrder
+from common.domain.tenant import Account
+from common.ports.clock import Clock
+from common.ports.paper import PaperBook, PaperBooks
+from common.ports.venue import (
+    MarketData,
+    VenueBalance,
+    VenueFill,
+    VenueFunding,
+    VenueOrder,
+    VenuePosition,
+)
+
+OPENING_WALLET = Decimal(10_000)
+_VALIDITY = timedelta(seconds=5)
+_VISIBILITY = timedelta(seconds=1)
+_TIMEFRAMES = tuple(Timeframe.parse(name) for name in ("1m", "5m", "15m", "1h"))
+_CANDLES_MAX = 1500
+_INSTRUMENTS_FRESH_S = 300.0
+_MARKET_FRESH_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A look at one market, and when in life it was taken."""
+
+    seen: matching.Observation
+    taken_at: float
+
+
+class PaperVenue:
+    """One account on paper, priced by live market data; implements ports.venue.Venue, safe among threads.
+
+    Its state is in the paper book. Stops and limits are looked after whenever anybody asks: the candles since the last
+    look tell what was touched meanwhile. Market data is read before the book is locked, never while it is.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        market_data: MarketData,
+        books: PaperBooks,
+        clock: Clock,
+        opening_wallet: Decimal = OPENING_WALLET,
+    ) -> None:
+        self._account, self._market_data, self._books, self._clock = account, market_data, books, clock
+        self._opening_wallet = opening_wallet
+        self._instruments: tuple[float, dict[str, Instrument]] = (float("-inf"), {})
+        self._looks: dict[str, _Look] = {}
+        self._timeframe: Timeframe | None = None
+        self._lock = Lock()
+
+    @property
+    def validity(self) -> timedelta:
+        """How long a placement whose commit was not answered may still come through, in venue time."""
+        return self._clock.transport(_VALIDITY.total_seconds())
+
+    @property
+    def visibility(self) -> timedelta:
+        """How long after that it may not be shown, in venue time."""
+        return self._clock.transport(_VISIBILITY.total_seconds())
+
+    def place(self, intent: OrderIntent) -> VenueOrder:
+        """Take `intent` once; raises Refused or OutcomeUnknown. An id that was ever used before is an unknown outcome."""
+        try:
+            instrument = self._instrument(intent.instrument)
+            self._settle()
+            seen = self._look(instrument, fresh=True)
+        except (Transient, Permanent) as error:
+            raise Refused("NOT_SENT", f"the market of {intent.instrument} cannot be read: {error}") from None
+        matching.check_filters(instrument, intent, seen.mark)
+        marks = self._marks([seen])
+        try:
+            with self._books(self._account.tenant_id) as book:
+                account = self._open(book)
+                if book.order(account.account_id, intent.client_order_id) is not None:
+                    raise OutcomeUnknown(f"an order {intent.client_order_id} exists already")
+                matching.check_account(account, intent, seen, marks)
+                outcome, order = matching.submit(account, intent, seen, self._clock.now())
+                self._keep(book, outcome)
+        except Transient as error:
+            raise OutcomeUnknown(f"whether {intent.client_order_id} was kept is not known: {error}") from None
+        return _order(order)
+
+    def cancel(self, intent: OrderIntent) -> None:
+        """Cancel the order; unknown or finished orders are no error."""
+        self._settle()
+        with self._book() as book:
+            account = self._open(book)
+            order = book.order(account.account_id, intent.client_order_id)
+            if order is not None and order.status in WORKING:
+                changed = replace(order, status=OrderStatus.CANCELED, updated_at=self._clock.now())
+                self._keep(book, matching.keep(matching.Outcome(account), changed))
+
+    def find(self, intent: OrderIntent) -> VenueOrder | None:
+        """The order of `intent`, or None when there is none."""
+        self._settle()
+        with self._book() as book:
+            order = book.order(self._open(book).account_id, intent.client_order_id)
+        return None if order is None else _order(order)
+
+    def open_orders(self) -> Sequence[VenueOrder]:
+        """All working orders."""
+        return [_order(order) for order in self._settle().orders]
+
+    def fills(self, symbol: str, since: datetime) -> Sequence[VenueFill]:
+        """All fills of `symbol` since `since`, oldest first, complete."""
+        asset = self._settle().asset
+        with self._book() as book:
+            return [_fill(item, asset) for item in book.fills(self._account.id, symbol, since)]
+
+    def positions(self) -> Sequence[VenuePosition]:
+        """All holdings that are not flat."""
+        account = self._settle()
+        marks = self._marks_of(account)
+        return [
+            VenuePosition(item.instrument, item.quantity, item.entry_price, marks[item.instrument], None)
+            for item in account.positions
+        ]
+
+    def balance(self) -> VenueBalance:
+        """The account's balance."""
+        account = self._settle()
+        marks = self._marks_of(account)
+        return VenueBalance(
+            asset=account.asset,
+            wallet=account.wallet,
+            equity=account.wallet + matching.unrealised(account, marks),
+            available=matching.available(account, marks),
+        )
+
+    def fundings(self, since: datetime) -> Sequence[VenueFunding]:
+        """All funding payments since `since`, oldest first."""
+        asset = self._settle().asset
+        with self._book() as book:
+            return [
+                VenueFunding(str(item.number), item.instrument, item.amount, asset, item.occurred_at)
+                for item in book.fundings(self._account.id, since)
+            ]
+
+    def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set the leverage of what is held in `symbol`; new orders bring their own. Idempotent."""
+        instrument = self._instrument(symbol)
+        if not 1 <= leverage <= instrument.max_leverage:
+            raise Refused(
+                matching.Refusal.LEVERAGE, f"leverage {leverage} is not between 1 and {instrument.max_leverage}"
+            )
+        with self._book() as book:
+            account = self._open(book)
+            positions = tuple(
+                replace(item, leverage=leverage) if item.instrument == symbol else item for item in account.positions
+            )
+            book.save(replace(account, positions=positions))
+
+    # --- The account --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _book(self) -> Iterator[PaperBook]:
+        """The book for anything but a placement: what may or may not have been kept is simply worked out again."""
+        try:
+            with self._books(self._account.tenant_id) as book:
+                yield book
+        except OutcomeUnknown as unknown:
+            raise Transient(str(unknown)) from None
+
+    def _open(self, book: PaperBook) -> PaperAccount:
+        account = book.load(self._account.id)
+        return account or book.open(self._account.id, self._asset(), self._opening_wallet)
+
+    def _asset(self) -> str:
+        settles = sorted({item.settle for item in self._known_instruments().values()})
+        return next((asset for asset in ("USDT", "USDC", "USD") if asset in settles), settles[0] if settles else "USDT")
+
+    def _settle(self) -> PaperAccount:
+        """The account with everything booked that the market has done to it since the last look."""
+        with self._book() as book:
+            account = self._open(book)
+        since: dict[str, datetime] = {}
+        for order in account.orders:
+            looked_at = order.updated_at or order.created_at
+            since[order.instrument] = min(since.get(order.instrument, looked_at), looked_at)
+        concerned = since.keys() | {item.instrument for item in account.positions}
+        if not concerned:
+            return account
+        seen = [self._look(self._instrument(symbol), since=since.get(symbol)) for symbol in sorted(concerned)]
+        with self._book() as book:
+            account = self._open(book)
+            outcome = matching.advance(account, seen, self._clock.now())
+            if not outcome.is_empty or outcome.account != account:
+                self._keep(book, outcome)
+        return outcome.account
+
+    @staticmethod
+    def _keep(book: PaperBook, outcome: matching.Outcome) -> None:
+        book.save(outcome.account, orders=outcome.orders, fills=outcome.fills, fundings=outcome.fundings)
+
+    def _marks(self, seen: Iterable[matching.Observation]) -> dict[str, Decimal]:
+        with self._lock:
+            known = {symbol: look.seen.mark for symbol, look in self._looks.items()}
+        return known | {item.instrument.symbol: item.mark for item in seen}
+
+    def _marks_of(self, account: PaperAccount) -> dict[str, Decimal]:
+        symbols = {item.instrument for item in account.positions}
+        return self._marks([self._look(self._instrument(symbol)) for symbol in sorted(symbols)])
+
+    # --- The market ---------------------------------------------------------------------------------------------
+
+    def _known_instruments(self) -> dict[str, Instrument]:
+        with self._lock:
+            read_at, known = self._instruments
+        if self._clock.monotonic() - read_at > _INSTRUMENTS_FRESH_S:
+            known = {item.symbol: item for item in self._market_data.instruments()}
+            with self._lock:
+                self._instruments = (self._clock.monotonic(), known)
+        return known
+
+    def _instrument(self, symbol: str) -> Instrument:
+        known = self._known_instruments()
+        if symbol not in known:
+            raise NotFound("instrument", symbol)
+        return known[symbol]
+
+    def _look(
+        self, instrument: Instrument, *, since: datetime | None = None, fresh: bool = False
+    ) -> matching.Observation:
+        """A look at the market at most half a second old, with the whole candles since `since`."""
+        with self._lock:
+            look = self._looks.get(instrument.symbol)
+        if fresh or look is None or self._clock.monotonic() - look.taken_at > _MARKET_FRESH_S:
+            look = self._look_now(instrument)
+        candles = () if since is None else self._candles(instrument.symbol, since)
+        return replace(look.seen, candles=candles)
+
+    def _look_now(self, instrument: Instrument) -> _Look:
+        state = self._market_data.market(instrument)
+        mark = state.mark or state.last or (state.book.mid if state.book else None)
+        if mark is None:
+            raise Transient(f"{instrument.symbol} has no price now")
+        seen = matching.Observation(
+            instrument, mark, state.book, funding_rate=state.funding_rate, next_funding_at=state.next_funding_at
+        )
+        look = _Look(seen, self._clock.monotonic())
+        with self._lock:
+            self._looks[instrument.symbol] = look
+        return look
+
+    def _candles(self, symbol: str, since: datetime) -> tuple[Candle, ...]:
+        """The whole candles that opened at or after `since`, in the finest timeframe this market has."""
+        choices = _TIMEFRAMES if self._timeframe is None else (self._timeframe,)
+        failure: Permanent | None = None
+        for timeframe in choices:
+            start = timeframe.floor(since)
+            start = start if start == since else start + timeframe.duration
+            if start + timeframe.duration > self._clock.now():
+                return ()
+            try:
+                found = self._market_data.candles(symbol, timeframe, start, _CANDLES_MAX)
+            except InvalidInput:
+                raise
+            except Permanent as error:  # This market does not make candles of that length.
+                failure = error
+                continue
+            self._timeframe = timeframe
+            return tuple(found)
+        raise failure or Permanent(f"{symbol} has no candles")
+
+
+def _order(order: PaperOrder) -> VenueOrder:
+    return VenueOrder(
+        client_order_id=order.client_order_id,
+        venue_order_id=str(order.number),
+        instrument=order.instrument,
+        side=order.side,
+        status=order.status,
+        quantity=order.quantity,
+        filled_quantity=order.filled_quantity,
+        average_price=order.average_price,
+        is_conditional=order.type is OrderType.STOP_MARKET,
+        occurred_at=order.updated_at or order.created_at,
+    )
+
+
+def _fill(item: PaperFill, asset: str) -> VenueFill:
+    return VenueFill(
+        trade_id=str(item.number),
+        venue_order_id=str(item.order_number),
+        client_order_id=item.client_order_id,
+        instrument=item.instrument,
+        side=item.side,
+        quantity=item.quantity,
+        price=item.price,
+        fee=item.fee,
+        fee_asset=asset,
+        is_maker=item.is_maker,
+        occurred_at=item.occurred_at,
+    )
