@@ -7,7 +7,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from queue import LifoQueue
 from threading import Lock
 from typing import Any
@@ -152,7 +151,7 @@ def connect(module: Any, link: Connection, clock: Clock, credentials: Credential
     client = type(f"Guarded{kind.__name__}", (Guarded, kind), {})(config | login(row, credentials))
     client.tw_clock, client.tw_pacer, client.tw_last = clock, pacer, None
     client.tw_local, client.tw_real = "", row.real_base
-    client.number = Decimal
+    client.number = str  # Numbers stay the texts they came as; ccxt reads its own Decimals back as nothing.
     if link.base_url is not None:
         client.tw_local = base_of(link.base_url)
         client.urls["api"] = rebase(client.urls["api"], client.tw_local)

@@ -85,7 +85,12 @@ class CcxtMarketData:
 
         def read(client: Any) -> OrderBook:
             self._check(client, symbol)
-            return parsing.book_of(client.fetch_order_book(symbol, asked), depth, self._clock.now())
+            # ccxt sorts the levels, and texts would be sorted as texts.
+            client.number = Decimal
+            try:
+                return parsing.book_of(client.fetch_order_book(symbol, asked), depth, self._clock.now())
+            finally:
+                client.number = str
 
         return self._ask(read)
 
