@@ -1,1 +1,1 @@
-"""REST, server-sent events, WebSocket and health: what others see of the fleet."""
+"""The HTTP API: health, numbers, and each tenant's own ledger, read only."""

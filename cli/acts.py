@@ -71,7 +71,7 @@ def seed(as_json: bool, world: str | None) -> None:
     """`tradewinds demo seed`."""
     from common.bootstrap import seed_demo
 
-    settings = read_settings(**({"world": world} if world else {}))
+    settings = read_settings(world=world)
     with asked_fleet(world) as fleet:
         names = [tenant.name for tenant in seed_demo(fleet, settings)]
     answer({"tenants": names}, as_json, lambda console: console.print(f"demo tenants: {', '.join(names)}"))

@@ -30,7 +30,7 @@ def asked_fleet(world: str | None = None) -> Iterator[Fleet]:
     """
     from common.bootstrap import build_fleet, embedded_servers
 
-    settings = read_settings(**({"world": world} if world else {}))
+    settings = read_settings(world=world)
     configure_logging(settings.model_copy(update={"log_level": "warning"}), sys.stderr)
     with ExitStack() as stack:
         if settings.database_url is None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.output import because, cell, table
+from cli.result import tenants
 
 if TYPE_CHECKING:
     from cli.crew import Member
@@ -122,9 +123,7 @@ class Screen:
         return result
 
     def _tenants(self) -> Table:
-        return table(
-            self.status.get("tenants", ()), ["name=tenant", "profit=profit after costs", "equity", "state"], "Tenants"
-        )
+        return table(tenants(self.status), ["name=tenant", "profit=profit after costs", "equity", "state"], "Tenants")
 
     def _counts(self) -> Table:
         names = ("signals", "advice", "verdicts", "orders", "fills", "positions_opened", "positions_closed")

@@ -422,7 +422,7 @@ def tenant_resume(
 @tenant_app.command("token")
 def tenant_token(
     tenant: Annotated[str, typer.Argument(help="Name or id of the tenant.")],
-    name: Annotated[str, typer.Option(help="What the token is called; a second one of that name replaces it.")] = "cli",
+    name: Annotated[str, typer.Option(help="What the token is called; each name is used once.")] = "cli",
     as_json: AsJson = False,
     world: World = None,
 ) -> None:

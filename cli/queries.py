@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from cli.context import asked_fleet
 from cli.output import answer, because, cell, table
-from cli.result import COUNTS
+from cli.result import COUNTS, tenants
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "decisions": (
@@ -53,7 +53,7 @@ def show_status(as_json: bool, world: str | None) -> None:
                 Text(),
                 table(found["stages"], ["stage", "pending=waiting", "oldest_age_s=oldest, s"], "Stages"),
                 Text(),
-                table(found["tenants"], ["name=tenant", "state", "profit=profit after costs", "equity"], "Tenants"),
+                table(tenants(found), ["name=tenant", "state", "profit=profit after costs", "equity"], "Tenants"),
                 *(
                     (Text(), table(found["halts"], ["scope", "subject", "mode", "reason", "by", "since"], "Halts"))
                     if found["halts"]
@@ -65,12 +65,14 @@ def show_status(as_json: bool, world: str | None) -> None:
     answer(found, as_json, show)
 
 
-def show_rows(noun: str, tenant: str | None, limit: int, as_json: bool, world: str | None, **options: Any) -> None:
+def show_rows(noun: str, tenant: str | None, limit: int, as_json: bool, world: str | None, **filters: Any) -> None:
     """`tradewinds decisions | orders | positions | trades`."""
-    from common.services import status
+    from common.services.read_pages import read_page
+    from common.services.tenants import find_tenant
 
     with asked_fleet(world) as fleet:
-        rows = getattr(status, noun)(fleet, tenant, limit, **options)
+        owner = find_tenant(fleet, tenant).id if tenant else None
+        rows = read_page(fleet, noun, tenant_id=owner, as_operator=True, limit=limit, **filters).items
 
     def show(console: Console) -> None:
         shown = [row | {"because": because(row)} for row in rows] if noun == "decisions" else rows

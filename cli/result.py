@@ -28,13 +28,18 @@ def one_line(status: Mapping[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {_flat(status.get(name, 0))}" for name in COUNTS if name != "vetoes")
 
 
+def tenants(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Name, state, profit after costs and equity of every tenant."""
+    return [row | {"profit": row.get("net_profit", row.get("profit"))} for row in status.get("tenants", ())]
+
+
 def summary(
     status: Mapping[str, Any], invariants: Mapping[str, Any], *, started_s: float | None, **extra: Any
 ) -> dict[str, Any]:
     """The result of a run; its keys are promised in the README."""
     return {
         **{name: status.get(name, 0) for name in COUNTS},
-        "tenants": status.get("tenants", []),
+        "tenants": tenants(status),
         "invariants": dict(invariants),
         "started_s": started_s,
         "venue_time": status.get("venue_time"),

@@ -301,10 +301,11 @@ def _progress(run: Run) -> Callable[[], None]:
 
 
 def _screen(run: Run) -> Screen:
-    from common.services.status import decisions, positions
+    from common.services.read_pages import read_page
 
     try:
-        latest, held = decisions(run.fleet, limit=8), positions(run.fleet, limit=8)
+        latest = read_page(run.fleet, "decisions", tenant_id=None, as_operator=True, limit=8).items
+        held = read_page(run.fleet, "positions", tenant_id=None, as_operator=True, limit=8).items
     except Transient as error:
         log.warning("the ledger could not be read: %s", error)
         latest, held = [], []

@@ -9,9 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from threading import Lock
 from typing import Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
-
+from common.adapters import broker
 from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, Pacer, capability
 from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
@@ -45,6 +46,7 @@ __all__ = [
     "embedded_servers",
     "free_port",
     "migrate",
+    "ping_broker",
     "seed_demo",
     "system_clock",
     "system_ids",
@@ -169,7 +171,8 @@ def _policy(settings: Settings) -> Policy:
 
 def migrate(settings: Settings) -> None:
     """Bring the database to this version's schema and let the app's login act in the fleet's roles."""
-    migrate_store(settings.database_owner_url or _database(settings), app_url=_database(settings))
+    login = urlsplit(_database(settings)).username
+    migrate_store(settings.database_owner_url or _database(settings), logins=[login] if login else [])
 
 
 def seed_demo(fleet: Fleet, settings: Settings) -> Sequence[Tenant]:
@@ -200,6 +203,13 @@ def embedded_servers(settings: Settings, directory: Path, *, redis: bool = True)
     finally:
         for stop in reversed(stops):
             stop()
+
+
+def ping_broker(settings: Settings) -> None:
+    """Return when the broker answers; raises Transient when it does not, Permanent when none is named."""
+    if settings.redis_url is None:
+        raise Permanent("no broker: set TRADEWINDS_REDIS_URL, or start the embedded one with `tradewinds up`")
+    broker.ping_broker(settings.redis_url)
 
 
 def system_clock() -> Clock:

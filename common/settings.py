@@ -257,8 +257,9 @@ def read(
     for source, origin in ((_contents(from_file), ".env"), (_contents(from_env), "environment")):
         for name, (value, path) in source.items():
             values[name], origins[name] = value, f"file {path}" if path else origin
-    values |= given
-    origins |= dict.fromkeys(given, "given")
+    named = {name: value for name, value in given.items() if value is not None}
+    values |= named
+    origins |= dict.fromkeys(named, "given")
     for name, (value, path) in _secret_files(values).items():
         if name not in values:
             values[name], origins[name] = value, f"file {path}"
