@@ -136,6 +136,7 @@ def _numbers(signal: Signal, market: MarketState, book: Book) -> Iterator[tuple[
     yield from (("signal.price", signal.price, True), ("signal.confidence", signal.confidence, False))
     yield from (("exits.stop", exits.stop, True), ("exits.target", exits.target, True))
     yield from (("trail_distance", exits.trail_distance, True), ("trail_activation", exits.trail_activation, False))
+    yield from (("stop_fraction", exits.stop_fraction, True), ("target_fraction", exits.target_fraction, True))
     yield from (("tick_size", instrument.tick_size, True), ("step_size", instrument.step_size, True))
     yield from (("min_quantity", instrument.min_quantity, False), ("max_quantity", instrument.max_quantity, False))
     yield from (("min_notional", instrument.min_notional, False), ("taker_fee", instrument.taker_fee, False))

@@ -122,7 +122,10 @@ def _on_tick(price: Decimal, side: Side, instrument: Instrument) -> Decimal:
 
 
 def _exits(signal: Signal, instrument: Instrument, limits: Limits) -> ExitPlan:
-    """The signal's plan on the venue's grid, the stop rounded towards the entry, hold times inside the limits."""
+    """The signal's plan on the venue's grid, the stop rounded towards the entry, hold times inside the limits.
+
+    Fractional stops and targets are drawn again from the price of the entry, once that is known.
+    """
     plan, tick = signal.exits, instrument.tick_size
     holds = [hold for hold in (plan.max_hold, limits.hold_max) if hold is not None]
     least = [hold for hold in (plan.min_hold, limits.hold_min) if hold is not None]
@@ -156,7 +159,9 @@ def _at(
     book: Book,
     limits: Limits,
 ) -> Proposal:
-    instrument, stop, target = market.instrument, draft.exits.stop, draft.exits.target
+    instrument = market.instrument
+    exits = draft.exits.drawn_from(price, signal.side, instrument.tick_size)
+    stop, target = exits.stop, exits.target
     leverage = sizing.leverage_for(instrument, price, stop, limits)
     terms = terms_of(instrument, signal.strategy, price, stop, leverage, limits)
     payoff = None if target is None or price == stop else abs(target - price) / abs(price - stop)
@@ -167,6 +172,7 @@ def _at(
     return dataclasses.replace(
         draft,
         price=price,
+        exits=exits,
         leverage=leverage,
         budget=budget,
         quantity=sizing.size(budget, terms, room),
