@@ -1,0 +1,258 @@
+"""The account of a backtest: wallet, what is held, and the record that risk looks at, event by event."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from common.domain.advice import AdvisorFallback
+from common.domain.breaker import trip
+from common.domain.money import ZERO
+from common.domain.position import CloseReason, Position
+from common.domain.risk.book import Book, Environment, Exposure, Record, TradingState
+from common.domain.risk.limits import Limits
+from common.domain.signal import NAMESPACE
+from common.domain.tenant import Account
+
+RECENT = 50
+"""Closed positions that streak and rates look at."""
+
+MINIMUM_SAMPLE = 20
+"""Closed positions below which no rate is given."""
+
+_MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def backtest_account(venue: str, profile: str) -> Account:
+    """The one account of a backtest at `venue`."""
+    tenant = uuid5(NAMESPACE, "backtest|tenant")
+    account = uuid5(NAMESPACE, f"backtest|account|{venue}")
+    return Account(account, tenant, "backtest", venue, Environment.BACKTEST, profile, is_reconciled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One open position, its entry fee `paid` and how it counts against limits; `units` are signed base units."""
+
+    position: Position
+    market: int
+    exposure: Exposure
+    paid: Decimal
+    opened_ms: int
+    units: float
+    entry: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the exposures add up to, in the settle asset."""
+
+    notional: Decimal = ZERO
+    margin: Decimal = ZERO
+    risk: Decimal = ZERO
+
+    def plus(self, exposure: Exposure) -> Sums:
+        """With `exposure`."""
+        return Sums(self.notional + exposure.notional, self.margin + exposure.margin, self.risk + exposure.risk)
+
+    def minus(self, exposure: Exposure) -> Sums:
+        """Without `exposure`."""
+        return Sums(self.notional - exposure.notional, self.margin - exposure.margin, self.risk - exposure.risk)
+
+
+class Ledger:
+    """Wallet, open positions and record of one account; every figure exact, in the settle asset."""
+
+    def __init__(self, account: Account, equity: Decimal, limits: Limits) -> None:
+        self.account = account
+        self.limits = limits
+        self.wallet = equity
+        self.open: dict[UUID, Held] = {}
+        self.sums = Sums()
+        self.by_strategy: dict[str, Decimal] = {}
+        self.peak = equity
+        self.day: int | None = None
+        self.day_start_equity = equity
+        self.realised_today = ZERO
+        self.paid = ZERO
+        self.recent: deque[Decimal] = deque(maxlen=RECENT)
+        self.recent_sum = ZERO
+        self.recent_squares = ZERO
+        self.recent_wins = 0
+        self.streak = 0
+        self.cooling_until: datetime | None = None
+        self.cooling_reason = ""
+        self.symbol_cooling: dict[str, datetime] = {}
+        self.orders: deque[datetime] = deque()
+        self.trips = 0
+
+    def is_new_day(self, now: datetime) -> bool:
+        """Whether `now` is in another UTC day than the last event."""
+        return now.toordinal() != self.day
+
+    def begin_day(self, now: datetime, equity: Decimal) -> None:
+        """Start the books of the UTC day of `now` at `equity`: what was earned before is no longer today's."""
+        self.day, self.day_start_equity, self.realised_today = now.toordinal(), equity, ZERO
+
+    def observe(self, equity: Decimal) -> None:
+        """Remember `equity` when it is the highest since the last cool-down."""
+        self.peak = max(self.peak, equity)
+
+    def add(self, held: Held) -> None:
+        """A position was opened: its entry fee is paid and it counts from now on."""
+        self.open[held.position.id] = held
+        self.wallet -= held.paid
+        self.paid += held.paid
+        self._count(held.exposure)
+
+    def _count(self, exposure: Exposure) -> None:
+        self.sums = self.sums.plus(exposure)
+        self.by_strategy[exposure.strategy] = self.by_strategy.get(exposure.strategy, ZERO) + exposure.notional
+
+    def close(self, held: Held, closed: Position, now: datetime) -> None:
+        """A position was closed at `now`: its result is booked. Call `look` afterwards."""
+        exposure = held.exposure
+        del self.open[held.position.id]
+        self.sums = self.sums.minus(exposure)
+        self.by_strategy[exposure.strategy] -= exposure.notional
+        self.wallet += closed.net_profit + held.paid
+        self.paid -= held.paid
+        self.realised_today += closed.net_profit
+        # Results during a cool-down are forgiven, as those before it are.
+        if self.cooling_until is None or now > self.cooling_until:
+            self._learn(closed.net_profit)
+        rest = symbol_rest(closed, self.limits)
+        if rest:
+            self.symbol_cooling[closed.instrument] = now + rest
+
+    def _learn(self, net: Decimal) -> None:
+        if len(self.recent) == RECENT:
+            gone = self.recent[0]
+            self.recent_sum -= gone
+            self.recent_squares -= gone * gone
+            self.recent_wins -= gone > ZERO
+        self.recent.append(net)
+        self.recent_sum += net
+        self.recent_squares += net * net
+        self.recent_wins += net > ZERO
+        # As the store counts it: the streak is over the recent results only.
+        self.streak = min(self.streak + 1, RECENT) if net < ZERO else 0
+
+    def look(self, now: datetime, unrealised: Decimal) -> None:
+        """Let the breaker look at the record after a close; `unrealised` is the profit of what is still held."""
+        tripped = trip(self.record(now, unrealised), self.limits, now)
+        if tripped is None or (self.cooling_until is not None and self.cooling_until >= tripped.until):
+            return
+        self.cooling_until, self.cooling_reason = tripped.until, tripped.rule.value
+        self.trips += 1
+        self.recent.clear()
+        self.recent_sum = self.recent_squares = ZERO
+        self.recent_wins = self.streak = 0
+        self.peak = self.wallet + unrealised
+
+    def record(self, now: datetime, unrealised: Decimal) -> Record:
+        """Recent results as the judges see them at `now`."""
+        count = len(self.recent)
+        is_enough = count >= MINIMUM_SAMPLE
+        minute, hour = self.rates(now)
+        return Record(
+            day_profit=self.realised_today - self.paid + unrealised,
+            day_start_equity=self.day_start_equity,
+            peak_equity=max(self.peak, self.wallet + unrealised),
+            consecutive_losses=self.streak,
+            closed_trades=count,
+            win_rate=Decimal(self.recent_wins) / count if is_enough else None,
+            sharpe=self.sharpe() if is_enough else None,
+            cooling_until=self.cooling_until,
+            cooling_reason=self.cooling_reason,
+            symbol_cooling_until={name: until for name, until in self.symbol_cooling.items() if until > now},
+            orders_last_minute=minute,
+            orders_last_hour=hour,
+        )
+
+    def sharpe(self) -> Decimal | None:
+        """Mean over sample deviation of the recent results; None where they do not vary."""
+        count = len(self.recent)
+        mean = self.recent_sum / count
+        variance = (self.recent_squares - mean * self.recent_sum) / (count - 1)
+        return mean / variance.sqrt() if variance > ZERO else None
+
+    def ordered(self, now: datetime) -> None:
+        """An order was sent at `now`."""
+        self.orders.append(now)
+
+    def rates(self, now: datetime) -> tuple[int, int]:
+        """Orders of the last minute and of the last hour."""
+        orders = self.orders
+        while orders and orders[0] <= now - _HOUR:
+            orders.popleft()
+        minute = 0
+        for instant in reversed(orders):
+            if instant <= now - _MINUTE:
+                break
+            minute += 1
+        return minute, len(orders)
+
+    def book(self, now: datetime, unrealised: Decimal) -> Book:
+        """Everything the judges know of the account at `now`; `unrealised` is the profit of what is held."""
+        equity = self.wallet + unrealised
+        return Book(
+            tenant_id=self.account.tenant_id,
+            account_id=self.account.id,
+            environment=Environment.BACKTEST,
+            tenant_state=TradingState.ACTIVE,
+            equity=equity,
+            available=equity - self.sums.margin,
+            exposures=tuple(held.exposure for held in self.open.values()),
+            record=self.record(now, unrealised),
+            halts=(),
+            halt_epoch=0,
+            live_allowed=False,
+            is_reconciled=True,
+            quarantined=frozenset(),
+            on_advisor_unavailable=AdvisorFallback.TECHNICAL,
+            advisor_required=False,
+        )
+
+
+def symbol_rest(closed: Position, limits: Limits) -> timedelta | None:
+    """How long the instrument of `closed` is left alone: longest of what applies; None where nothing does."""
+    lost = closed.close_reason is CloseReason.STOP and closed.net_profit < ZERO
+    rests = [limits.symbol_cooldown_min, limits.stop_cooldown_min] if lost else []
+    return max((rest for rest in rests if rest is not None), default=None)
+
+
+def exposure_of(position: Position, risk: Decimal) -> Exposure:
+    """An open position as it counts against limits: at its entry price."""
+    notional = position.quantity * position.entry_price
+    return Exposure(
+        instrument=position.instrument,
+        strategy=position.strategy,
+        side=position.side,
+        quantity=position.quantity,
+        notional=notional,
+        margin=notional / position.leverage,
+        is_position=True,
+        account_id=position.account_id,
+        risk=risk,
+    )
+
+
+def closed_position(
+    held: Held, price: Decimal, fee: Decimal, funding: Decimal, reason: CloseReason, now: datetime
+) -> Position:
+    """The position once it was left at `price` at `now`."""
+    position = held.position
+    return replace(
+        position,
+        quantity=ZERO,
+        exit_price=price,
+        gross_profit=(price - position.entry_price) * position.quantity * position.side.sign,
+        fees=held.paid + fee,
+        funding=funding,
+        closed_at=now,
+        close_reason=reason,
+    )

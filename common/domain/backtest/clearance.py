@@ -1,0 +1,275 @@
+"""Clearance: entries that no rule can object to, told by floats with a margin; everything closer goes to the judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+import numpy.typing as npt
+
+from common.domain import sizing
+from common.domain.backtest.account import MINIMUM_SAMPLE, Ledger
+from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
+from common.domain.market import InstrumentStatus
+from common.domain.money import ZERO
+from common.domain.risk.caps import Terms, leverage_limit, terms_of
+from common.domain.risk.limits import CORRELATED, MAJORS, Limits
+from common.domain.risk.rulebook import EDGE_SHARE
+from common.domain.signal import ExitPlan, Side
+from common.domain.strategies.base import Entries
+
+MARGIN = 1e-7
+"""Relative distance from a limit within which floats do not decide."""
+
+ROUNDING = 1e-14
+"""Relative error that the float arithmetic here stays well within."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """An entry that the judge would approve: exactly this quantity, on these terms."""
+
+    quantity: Decimal
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """An entry that the judge would refuse for what is held in the same instrument already."""
+
+
+def _safely_below(value: float, limit: Decimal | int | None) -> bool:
+    if limit is None:
+        return True
+    bound = float(limit)
+    return value < bound - MARGIN * max(1.0, abs(bound))
+
+
+def _safely_above(value: float, limit: Decimal | int | None) -> bool:
+    if limit is None:
+        return True
+    bound = float(limit)
+    return value > bound + MARGIN * max(1.0, abs(bound))
+
+
+def clear_markets(
+    market: BacktestMarket, entries: Entries, bars: Bars, limits: Limits, assumptions: Assumptions
+) -> Flags:
+    """Which of the signals on `bars` no rule about the market or the order itself can object to, whatever is held."""
+    instrument, columns = market.instrument, market.columns
+    if instrument.status is not InstrumentStatus.TRADING:
+        return np.zeros(bars.size, dtype=np.bool_)
+    close = columns.close[bars]
+    tick = float(instrument.tick_size)
+    spread = float(assumptions.spread_bps) / 1e4 * close + 2 * tick
+    cost = 2 * float(instrument.taker_fee) * 1e4 + spread / close * 1e4
+    fine = _below(spread / close * 1e4, limits.spread_bps_max) & _below(spread / close * 5e3, limits.slippage_bps_max)
+    fine &= _below(spread / close * 5e3, limits.deviation_bps_max) & _below(spread / close * 1e4, limits.drift_bps_max)
+    fine &= assumptions.depth_levels >= max(limits.depth_levels_min or 0, 1)
+    depth = _depth(market, bars, assumptions) * min(assumptions.depth_levels, 5)
+    fine &= _above(depth * close * 0.99, limits.liquidity_notional_min)
+    fine &= (depth > 0) & (close > 2 * tick * assumptions.depth_levels)
+    if instrument.base == "BTC":
+        fine &= _above(depth, limits.btc_liquidity_min)
+    fine &= _above(market.volume_ratio[bars], limits.volume_ratio_min, unknown=True)
+    fine &= _below(market.atr[bars] / close * 1e4, limits.atr_bps_max, unknown=True)
+    if limits.atr_ratio_max is not None:
+        fine &= _below(market.atr[bars] / market.atr_medians(bars), limits.atr_ratio_max, unknown=True)
+    fine &= ~market.gaps(bars, assumptions)
+    stop, target, confidence = entries.stop[bars], entries.target[bars], entries.confidence[bars]
+    risk, reward = stop + spread + 2 * tick, target - spread - 2 * tick
+    has_target = np.isfinite(target)
+    fine &= (stop > spread + 2 * tick) & (stop < close / 2) & (~has_target | ((reward > 0) & (target < close / 2)))
+    fine &= ~has_target | _above(reward / risk, limits.reward_min)
+    way = np.where(has_target, reward, market.atr[bars] * 0.999)
+    share = (confidence - 1e-4) * float(EDGE_SHARE)
+    if limits.edge_margin_bps_min is not None:
+        fine &= _above(way / close * 1e4 * share - cost, limits.edge_margin_bps_min)
+    fine &= _above(confidence - 1e-4, limits.confidence_min)
+    return fine
+
+
+def _depth(market: BacktestMarket, bars: Bars, assumptions: Assumptions) -> npt.NDArray[np.float64]:
+    if assumptions.depth_share is None:
+        return np.full(bars.size, float(market.instrument.max_quantity))
+    step = float(market.instrument.step_size)
+    return np.nan_to_num(market.volume_mean[bars]) * float(assumptions.depth_share) - step
+
+
+def _below(values: npt.NDArray[np.float64], limit: Decimal | int | None, *, unknown: bool = False) -> Flags:
+    if limit is None:
+        return np.ones(values.shape, dtype=np.bool_)
+    bound = float(limit)
+    fine: Flags = values < bound - MARGIN * max(1.0, abs(bound))
+    return fine | np.isnan(values) if unknown else fine
+
+
+def _above(values: npt.NDArray[np.float64], limit: Decimal | int | None, *, unknown: bool = False) -> Flags:
+    if limit is None:
+        return np.ones(values.shape, dtype=np.bool_)
+    bound = float(limit)
+    fine: Flags = values > bound + MARGIN * max(1.0, abs(bound))
+    return fine | np.isnan(values) if unknown else fine
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One entry to clear: `price` is the best price of the assumed book, `depth` what lies there."""
+
+    market: BacktestMarket
+    strategy: str
+    side: Side
+    confidence: Decimal
+    price: Decimal
+    exits: ExitPlan
+    depth: Decimal
+    pays_funding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the account stands at `now`, in floats: everything held and the approved entries that are not filled yet.
+
+    `in_symbol` is the notional in the instrument asked for, `in_strategy` that of the strategy; `sides` are those held
+    in the instrument; `positions` counts the (instrument, side) pairs held.
+    """
+
+    now: datetime
+    equity: float
+    unrealised: float
+    notional: float
+    margin: float
+    risk: float
+    in_symbol: float
+    in_strategy: float
+    sides: frozenset[Side]
+    positions: int
+
+
+def clear(asked: Asked, ledger: Ledger, limits: Limits, standing: Standing) -> Cleared | Stacked | None:
+    """What the judge would say where it is beyond doubt, else None.
+
+    Only for entries whose market is clear (`clear_markets`), and for accounts that are active, reconciled, without halts
+    and without an advisor, as those of a backtest are.
+    """
+    instrument = asked.market.instrument
+    is_special = asked.pays_funding or (limits.kelly_share_max is not None and asked.exits.target is not None)
+    if is_special or standing.equity <= 0 or not _record_is_clear(instrument.symbol, ledger, limits, standing):
+        return None
+    leverage = sizing.leverage_for(instrument, asked.price, asked.exits.stop, limits)
+    terms = terms_of(instrument, asked.strategy, asked.price, asked.exits.stop, leverage, limits)
+    quantity = _quantity(asked, ledger, limits, standing, terms)
+    if quantity is None or not _is_large_enough(quantity, asked, limits):
+        return None
+    if asked.side in standing.sides:
+        return Stacked()
+    if standing.sides or (instrument.base in CORRELATED and limits.correlated_count_max is not None):
+        return None
+    return Cleared(quantity, terms) if _rate_is_clear(ledger, limits, standing.now) else None
+
+
+def _is_large_enough(quantity: Decimal, asked: Asked, limits: Limits) -> bool:
+    instrument = asked.market.instrument
+    least = max(instrument.min_notional, limits.notional_min or ZERO)
+    spare = quantity - instrument.step_size
+    return spare >= instrument.min_quantity and spare * asked.price > least and quantity <= asked.depth
+
+
+def _rate_is_clear(ledger: Ledger, limits: Limits, now: datetime) -> bool:
+    minute, hour = ledger.rates(now)
+    by_minute, by_hour = limits.orders_per_minute_max, limits.orders_per_hour_max
+    return (by_minute is None or minute < by_minute) and (by_hour is None or hour < by_hour)
+
+
+def _record_is_clear(symbol: str, ledger: Ledger, limits: Limits, standing: Standing) -> bool:
+    now = standing.now
+    if ledger.cooling_until is not None and ledger.cooling_until > now:
+        return False
+    rest = ledger.symbol_cooling.get(symbol)
+    if rest is not None and rest > now:
+        return False
+    if limits.position_count_max is not None and standing.positions + 1 > limits.position_count_max:
+        return False
+    if limits.consecutive_losses_max is not None and ledger.streak >= limits.consecutive_losses_max:
+        return False
+    peak = max(float(ledger.peak), standing.equity)
+    return _safely_below((peak - standing.equity) / peak, limits.drawdown_max) and rates_are_clear(ledger, limits)
+
+
+def rates_are_clear(ledger: Ledger, limits: Limits) -> bool:
+    """Whether win rate and Sharpe are beyond doubt above their floors, or too few results to count."""
+    count = len(ledger.recent)
+    if count < max(limits.samples_min or 0, MINIMUM_SAMPLE):
+        # Between the two numbers the judge has a rate to look at and does not count it, or none at all.
+        return True
+    if not _safely_above(ledger.recent_wins / count, limits.win_rate_min):
+        return False
+    return limits.sharpe_min is None or _sharpe_is_clear(ledger, limits.sharpe_min)
+
+
+def _sharpe_is_clear(ledger: Ledger, limit: Decimal) -> bool:
+    count, total, squares = len(ledger.recent), float(ledger.recent_sum), float(ledger.recent_squares)
+    mean = total / count
+    variance = (squares - mean * total) / (count - 1)
+    return variance > 1e-6 * squares and _safely_above(mean / math.sqrt(variance), limit)
+
+
+def _quantity(asked: Asked, ledger: Ledger, limits: Limits, standing: Standing, terms: Terms) -> Decimal | None:
+    """The quantity that sizing would give, when floats are sure of it; None when not, or when a limit has no room."""
+    low, high = math.inf, math.inf
+    for whole, used, per_unit in _rooms(asked, ledger, limits, standing, terms):
+        room, doubt = (whole - used) / per_unit, ROUNDING * (abs(whole) + abs(used)) / per_unit
+        low, high = min(low, room - doubt), min(high, room + doubt)
+    step = float(terms.instrument.step_size)
+    steps = math.floor(low / step * (1 - ROUNDING))
+    if steps < 1 or steps != math.floor(high / step * (1 + ROUNDING)):
+        return None
+    return steps * terms.instrument.step_size
+
+
+def _rooms(
+    asked: Asked, ledger: Ledger, limits: Limits, standing: Standing, terms: Terms
+) -> Iterator[tuple[float, float, float]]:
+    """(limit, used, what one unit adds) of everything that bounds a size, as `sizing` and `caps` count it."""
+    instrument, equity = terms.instrument, standing.equity
+    worst, unit_risk = float(terms.worst_price), float(terms.unit_risk)
+    per_margin = worst / terms.leverage
+    is_btc = instrument.base == "BTC"
+    yield equity * float(sizing.risk_fraction(limits, asked.confidence, None, None)), 0.0, unit_risk
+    yield float(instrument.max_quantity), 0.0, 1.0
+    yield leverage_limit(instrument, limits) * equity, standing.notional, worst
+    yield equity, standing.margin, per_margin + worst * float(instrument.taker_fee)
+    multiple = limits.major_notional_equity_max if instrument.base in MAJORS else limits.notional_equity_max
+    if multiple is not None:
+        yield float(multiple) * equity, 0.0, worst
+    if limits.notional_max is not None:
+        yield float(limits.notional_max), 0.0, worst
+    if limits.exposure_max is not None:
+        yield float(limits.exposure_max) * equity, standing.notional, worst
+    if limits.symbol_exposure_max is not None:
+        yield float(limits.symbol_exposure_max) * equity, standing.in_symbol, worst
+    if limits.strategy_exposure_max is not None:
+        yield float(limits.strategy_exposure_max) * equity, standing.in_strategy, worst
+    if limits.margin_use_max is not None:
+        yield float(limits.margin_use_max) * equity, standing.margin, per_margin
+    if is_btc and limits.btc_quantity_max is not None:
+        # Approximate where some is held; such an entry is stacked or goes to the judge.
+        yield float(limits.btc_quantity_max), standing.in_symbol / worst, 1.0
+    yield from _loss_room(ledger, limits, standing, unit_risk)
+
+
+def _loss_room(
+    ledger: Ledger, limits: Limits, standing: Standing, unit_risk: float
+) -> Iterator[tuple[float, float, float]]:
+    start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else standing.equity
+    lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised))
+    if limits.daily_loss_max is not None:
+        yield float(limits.daily_loss_max) * start, lost + standing.risk, unit_risk
+    if limits.daily_loss_amount_max is not None:
+        yield float(limits.daily_loss_amount_max), lost + standing.risk, unit_risk

@@ -1,0 +1,458 @@
+"""The engine: signals of every bar at once, then only the moments at which something happens, in the order of time."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+
+from common.domain import features as feature_room
+from common.domain.backtest.account import (
+    Held,
+    Ledger,
+    backtest_account,
+    closed_position,
+    exposure_of,
+)
+from common.domain.backtest.clearance import (
+    MARGIN,
+    Asked,
+    Cleared,
+    Stacked,
+    Standing,
+    clear,
+    clear_markets,
+    rates_are_clear,
+)
+from common.domain.backtest.leaving import Leaving, find_leaving
+from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times
+from common.domain.errors import InvalidInput
+from common.domain.indicators.series import Series
+from common.domain.market import EPOCH
+from common.domain.money import ONE, ZERO, round_to
+from common.domain.order import entry_order_id
+from common.domain.position import Position, position_id
+from common.domain.risk.judge import judge, propose, reservation
+from common.domain.risk.limits import Limits
+from common.domain.risk.verdict import Approved, Level, Reservation, Rule, Veto
+from common.domain.signal import ExitPlan, Side, Signal, signal_id
+from common.domain.strategies import Entries, Strategy, signal_at
+from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
+
+ORDER_PREFIX = "bt"
+
+FILLED, VETOED, EXPIRED, UNFILLED = "filled", "vetoed", "expired", "unfilled"
+
+STACKED = "one in this direction is held or on its way"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A backtest: which strategies on which markets, with how much, inside which limits and assumptions.
+
+    Signals are taken from bars that open at or after `start` (None: from the first); earlier candles warm up. A signal
+    whose next open comes `expires_in` or more after its close has expired.
+    """
+
+    markets: tuple[BacktestMarket, ...]
+    strategies: tuple[Strategy, ...]
+    limits: Limits
+    equity: Decimal
+    assumptions: Assumptions = field(default_factory=Assumptions)
+    expires_in: timedelta = timedelta(minutes=5)
+    start: datetime | None = None
+    profile: str = "backtest"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of one signal: `outcome` is filled, vetoed (see `veto`), expired or unfilled."""
+
+    market: int
+    strategy: int
+    bar: int
+    outcome: str
+    veto: Veto | None = None
+    quantity: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything a backtest did; positions in the order in which they were closed, decisions in that of their signals."""
+
+    setup: Setup
+    positions: tuple[Position, ...]
+    decisions: tuple[Decided, ...]
+    final_equity: Decimal
+    breaker_trips: int
+    judged: int
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many signals had each outcome; vetoes by rule as `vetoed:<rule>`."""
+        names = (f"vetoed:{item.veto.rule}" if item.veto else item.outcome for item in self.decisions)
+        return dict(sorted(Counter(names).items()))
+
+    def signal(self, decided: Decided) -> Signal:
+        """The signal that `decided` is about, as the fleet would have raised it."""
+        return _signal(self.setup, _prepared(self.setup), decided)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A strategy's entries on a market, with what is asked of them again and again."""
+
+    market: int
+    strategy: int
+    features: dict[str, Series]
+    entries: Entries
+    bars: Bars
+    is_clear: tuple[bool, ...]
+    leaves_long: Bars
+    leaves_short: Bars
+
+
+NOTHING: Bars = np.empty(0, dtype=np.intp)
+
+
+def run(setup: Setup, *, judge_all: bool = False) -> Result:
+    """The backtest of `setup`. With `judge_all` every entry goes through the full judge: same result, more slowly.
+
+    Raises InvalidInput when there is nothing to run.
+    """
+    if not setup.markets or not setup.strategies:
+        raise InvalidInput("backtest", "empty", "at least one market and one strategy")
+    return _Run(setup, _prepared(setup), judge_all).result()
+
+
+def _prepared(setup: Setup) -> dict[tuple[int, int], Prepared]:
+    found: dict[tuple[int, int], Prepared] = {}
+    names = sorted({name for strategy in setup.strategies for name in strategy.features})
+    for number, market in enumerate(setup.markets):
+        values = feature_room.compute(names, market.columns)
+        for place, strategy in enumerate(setup.strategies):
+            entries = strategy.evaluate(values, market.columns)
+            bars = _candidates(setup, market, entries)
+            fine = clear_markets(market, entries, bars, setup.limits, setup.assumptions)
+            found[number, place] = Prepared(
+                number,
+                place,
+                values,
+                entries,
+                bars,
+                tuple(fine.tolist()),
+                NOTHING if entries.leaves_long is None else np.flatnonzero(entries.leaves_long),
+                NOTHING if entries.leaves_short is None else np.flatnonzero(entries.leaves_short),
+            )
+    return found
+
+
+def _candidates(setup: Setup, market: BacktestMarket, entries: Entries) -> Bars:
+    bars = np.flatnonzero(entries.side)
+    # There is no bar after the last to fill in, and the position could only be closed where it was opened.
+    bars = bars[bars < len(market) - 2]
+    if setup.start is None:
+        return bars
+    first = round((setup.start - EPOCH) / timedelta(milliseconds=1))
+    return bars[market.columns.opened_at[bars] >= first]
+
+
+def _signal(setup: Setup, prepared: dict[tuple[int, int], Prepared], decided: Decided) -> Signal:
+    market, strategy = setup.markets[decided.market], setup.strategies[decided.strategy]
+    item = prepared[decided.market, decided.strategy]
+    found = signal_at(
+        strategy,
+        market.instrument,
+        market.instrument.venue,
+        market.columns.timeframe,
+        item.features,
+        market.columns,
+        decided.bar,
+        candle_closed_at=market.closed_at(decided.bar),
+        expires_in=setup.expires_in,
+        entries=item.entries,
+    )
+    if found is None:
+        raise InvalidInput("decision", decided.bar, "a bar on which the strategy has a signal")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """An entry that may be filled: how much, on which plan, and what it holds of the limits."""
+
+    quantity: Decimal
+    leverage: int
+    exits: ExitPlan
+    reservation: Reservation
+
+
+class Marks:
+    """The last close of every market at any moment, looked up without searching."""
+
+    def __init__(self, markets: tuple[BacktestMarket, ...]) -> None:
+        self.step = min(market.step_ms for market in markets)
+        starts = [int(market.columns.opened_at[0]) for market in markets if len(market)]
+        ends = [int(market.columns.opened_at[-1]) + market.step_ms for market in markets if len(market)]
+        self.start = min(starts, default=0)
+        moments = np.arange(self.start, max(ends, default=0) + self.step, self.step)
+        self.closes = [self._closes(market, moments) for market in markets]
+
+    def _closes(self, market: BacktestMarket, moments: Times) -> Series:
+        columns = market.columns
+        bars = np.searchsorted(columns.opened_at + market.step_ms, moments, side="right") - 1
+        return np.where(bars >= 0, columns.close[np.clip(bars, 0, None)], np.nan) if len(market) else np.empty(0)
+
+    def at(self, market: int, at_ms: int) -> float:
+        """Close of the last bar of `market` that had closed at `at_ms`; NaN before the first."""
+        return self.closes[market].item((at_ms - self.start) // self.step)
+
+
+class _Run:
+    def __init__(self, setup: Setup, prepared: dict[tuple[int, int], Prepared], judge_all: bool) -> None:
+        self.setup = setup
+        self.prepared = prepared
+        self.judge_all = judge_all
+        self.venue = setup.markets[0].instrument.venue
+        self.ledger = Ledger(backtest_account(self.venue, setup.profile), setup.equity, setup.limits)
+        self.marks = Marks(setup.markets)
+        self.endings: list[tuple[int, int, int, Held, Leaving]] = []
+        self.positions: list[Position] = []
+        self.decisions: list[Decided] = []
+        self.held_in: list[list[Held]] = [[] for _ in setup.markets]
+        self.judged = 0
+
+    def result(self) -> Result:
+        for at_ms, number, place, order in _moments(self.setup, self.prepared):
+            self.settle(at_ms)
+            self.decide(at_ms, self.prepared[number, place], order)
+        self.settle(None)
+        ledger = self.ledger
+        return Result(
+            self.setup, tuple(self.positions), tuple(self.decisions), ledger.wallet, ledger.trips, self.judged
+        )
+
+    def settle(self, until_ms: int | None) -> None:
+        """Everything that ended before `until_ms`: in a bar that closes then, but not at the open that follows."""
+        while self.endings and (until_ms is None or self.endings[0][:2] <= (until_ms, 0)):
+            at_ms, _, _, held, leaving = heapq.heappop(self.endings)
+            self.leave(at_ms, held, leaving)
+
+    def leave(self, at_ms: int, held: Held, leaving: Leaving) -> None:
+        market, position = self.setup.markets[held.market], held.position
+        now = EPOCH + timedelta(milliseconds=at_ms)
+        fee = leaving.price * position.quantity * market.instrument.taker_fee
+        funding = market.funding_paid(position.side, position.quantity, held.opened_ms, at_ms)
+        closed = closed_position(held, leaving.price, fee, funding, leaving.reason, now)
+        self.held_in[held.market].remove(held)
+        if self.ledger.is_new_day(now):
+            self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
+        self.ledger.close(held, closed, now)
+        self.watch(at_ms)
+        if self.judge_all or may_trip(self.ledger, self.setup.limits, self.guess(at_ms)):
+            self.ledger.look(now, self.unrealised(at_ms))
+        self.positions.append(closed)
+
+    def watch(self, at_ms: int) -> None:
+        """Remember the equity where it may be the highest yet."""
+        ledger = self.ledger
+        if float(ledger.wallet) + self.guess(at_ms) > float(ledger.peak) * (1.0 - MARGIN):
+            ledger.observe(ledger.wallet + self.unrealised(at_ms))
+
+    def guess(self, at_ms: int) -> float:
+        """Profit of what is held at the last closes, in floats."""
+        marks = self.marks
+        return sum(
+            (marks.at(held.market, at_ms) - held.entry) * held.units
+            for held in self.ledger.open.values()
+            if held.opened_ms < at_ms
+        )
+
+    def unrealised(self, at_ms: int) -> Decimal:
+        """Profit of what is held at the last closes; a position that opens at this very moment has none yet."""
+        held = [item for item in self.ledger.open.values() if item.opened_ms < at_ms]
+        return sum((item.position.unrealised(exact(self.marks.at(item.market, at_ms))) for item in held), ZERO)
+
+    def decide(self, at_ms: int, item: Prepared, order: int) -> None:
+        market, bar = self.setup.markets[item.market], int(item.bars[order])
+        now = EPOCH + timedelta(milliseconds=at_ms)
+        side = Side.LONG if item.entries.side[bar] > 0 else Side.SHORT
+        price = round_to(exact(market.columns.close[bar]), market.instrument.tick_size)
+        plan = exit_plan(item.entries, bar, side, price, market.instrument.tick_size)
+        if plan is None:
+            return
+        if self.ledger.is_new_day(now):
+            self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
+        self.watch(at_ms)
+        verdict = self.verdict(at_ms, now, item, order, side, plan)
+        if isinstance(verdict, Veto):
+            self.decisions.append(Decided(item.market, item.strategy, bar, VETOED, verdict))
+            return
+        outcome = self.enter(now, item, bar, side, verdict)
+        self.decisions.append(Decided(item.market, item.strategy, bar, outcome, None, verdict.quantity))
+
+    def verdict(
+        self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan
+    ) -> Approval | Veto:
+        if item.is_clear[order] and not self.judge_all:
+            asked = self.asked(item, int(item.bars[order]), side, plan)
+            found = clear(asked, self.ledger, self.setup.limits, self.standing(at_ms, now, item))
+            if isinstance(found, Cleared):
+                reserved = reservation(found.terms, found.quantity)
+                return Approval(found.quantity, found.terms.leverage, self.within_limits(plan), reserved)
+            if isinstance(found, Stacked):
+                return Veto(Level.RULEBOOK, Rule.STACKED_POSITION, ONE, ZERO, "positions", STACKED)
+        return self.judge(at_ms, now, item, int(item.bars[order]))
+
+    def judge(self, at_ms: int, now: datetime, item: Prepared, bar: int) -> Approval | Veto:
+        """The verdict of the live judge on the live proposal."""
+        self.judged += 1
+        setup, ledger = self.setup, self.ledger
+        signal = _signal(setup, self.prepared, Decided(item.market, item.strategy, bar, ""))
+        state = setup.markets[item.market].state(bar, setup.assumptions)
+        book = ledger.book(now, self.unrealised(at_ms))
+        proposal = propose(signal, ledger.account, state, book, setup.limits, now=now, order_prefix=ORDER_PREFIX)
+        verdict = judge(proposal, signal, None, state, book, setup.limits, now=now)
+        if isinstance(verdict, Approved):
+            intent = verdict.intent
+            return Approval(intent.quantity, intent.leverage, proposal.exits, verdict.reservation)
+        return verdict
+
+    def within_limits(self, plan: ExitPlan) -> ExitPlan:
+        """`plan` with the hold times of the limits, as a proposal has them."""
+        limits = self.setup.limits
+        if limits.hold_max is None and limits.hold_min is None:
+            return plan
+        longest = [hold for hold in (plan.max_hold, limits.hold_max) if hold is not None]
+        least = [hold for hold in (plan.min_hold, limits.hold_min) if hold is not None]
+        return replace(plan, max_hold=min(longest, default=None), min_hold=max(least, default=None))
+
+    def asked(self, item: Prepared, bar: int, side: Side, plan: ExitPlan) -> Asked:
+        market, assumptions = self.setup.markets[item.market], self.setup.assumptions
+        bid, ask = market.best(bar, assumptions)
+        return Asked(
+            market,
+            self.setup.strategies[item.strategy].name,
+            side,
+            round_to(exact(min(max(item.entries.confidence[bar], 0.0), 1.0)), CONFIDENCE_STEP),
+            ask if side is Side.LONG else bid,
+            plan,
+            market.level_quantity(bar, assumptions),
+            market.funding is not None and self.setup.limits.funding_bps_max is not None,
+        )
+
+    def standing(self, at_ms: int, now: datetime, item: Prepared) -> Standing:
+        ledger, here = self.ledger, self.held_in[item.market]
+        unrealised = self.guess(at_ms)
+        strategy = self.setup.strategies[item.strategy].name
+        return Standing(
+            now,
+            float(ledger.wallet) + unrealised,
+            unrealised,
+            float(ledger.sums.notional),
+            float(ledger.sums.margin),
+            float(ledger.sums.risk),
+            float(sum(held.exposure.notional for held in here)),
+            float(ledger.by_strategy.get(strategy, ZERO)),
+            frozenset([held.position.side for held in here]),
+            len({(held.market, held.position.side) for held in ledger.open.values()}),
+        )
+
+    def enter(self, now: datetime, item: Prepared, bar: int, side: Side, approval: Approval) -> str:
+        """Fill an approved entry at the next open and find out at once how it will end; returns its outcome."""
+        setup, market = self.setup, self.setup.markets[item.market]
+        instrument, columns = market.instrument, market.columns
+        self.ledger.ordered(now)
+        entry_bar = bar + 1
+        if not setup.assumptions.gaps_are_outages and market.opened_at(entry_bar) >= now + setup.expires_in:
+            return EXPIRED
+        quantity = market.fillable(entry_bar, approval.quantity, setup.assumptions)
+        if quantity <= ZERO:
+            return UNFILLED
+        price = market.fill_price(entry_bar, exact(columns.open[entry_bar]), side, True, setup.assumptions)
+        position = self.opened(item, bar, entry_bar, side, approval, quantity, price)
+        leaves = item.leaves_long if side is Side.LONG else item.leaves_short
+        leaving = find_leaving(market, position, entry_bar, leaves, setup.assumptions)
+        share = quantity / approval.quantity
+        held = Held(
+            position,
+            item.market,
+            exposure_of(position, approval.reservation.risk * share),
+            price * quantity * instrument.taker_fee,
+            int(columns.opened_at[entry_bar]),
+            float(quantity) * side.sign,
+            float(price),
+        )
+        self.ledger.add(held)
+        self.held_in[item.market].append(held)
+        at_ms = int(columns.opened_at[leaving.bar]) + (0 if leaving.at_open else market.step_ms)
+        heapq.heappush(self.endings, (at_ms, int(leaving.at_open), len(self.decisions), held, leaving))
+        return FILLED
+
+    def opened(
+        self,
+        item: Prepared,
+        bar: int,
+        entry_bar: int,
+        side: Side,
+        approval: Approval,
+        quantity: Decimal,
+        price: Decimal,
+    ) -> Position:
+        market, strategy = self.setup.markets[item.market], self.setup.strategies[item.strategy]
+        symbol, account = market.instrument.symbol, self.ledger.account
+        frame = str(market.columns.timeframe)
+        cause = signal_id(self.venue, symbol, frame, strategy.name, strategy.version, market.closed_at(bar))
+        return Position(
+            id=position_id(entry_order_id(account.tenant_id, account.id, cause)),
+            tenant_id=account.tenant_id,
+            account_id=account.id,
+            venue=self.venue,
+            instrument=symbol,
+            side=side,
+            strategy=strategy.name,
+            signal_id=cause,
+            leverage=approval.leverage,
+            exits=approval.exits.drawn_from(price, side, market.instrument.tick_size),
+            quantity=quantity,
+            opened_quantity=quantity,
+            entry_price=price,
+            best_price=price,
+            opened_at=market.opened_at(entry_bar),
+        )
+
+
+def may_trip(ledger: Ledger, limits: Limits, unrealised: float) -> bool:
+    """Whether the breaker could open now; told by floats, with a margin on the side of asking it."""
+    if limits.consecutive_losses_max is not None and ledger.streak >= limits.consecutive_losses_max:
+        return True
+    start = float(ledger.day_start_equity)
+    earned = float(ledger.realised_today - ledger.paid) + unrealised
+    worth, peak = start + earned, max(float(ledger.peak), float(ledger.wallet) + unrealised)
+    allowed = [float(share) * start for share in (limits.daily_loss_max,) if share is not None]
+    allowed += [float(amount) for amount in (limits.daily_loss_amount_max,) if amount is not None]
+    if start <= 0 or peak <= 0 or any(-earned > loss * (1.0 - MARGIN) for loss in allowed):
+        return True
+    if limits.drawdown_max is not None and (peak - worth) / peak > float(limits.drawdown_max) - MARGIN:
+        return True
+    return not rates_are_clear(ledger, limits)
+
+
+def _moments(setup: Setup, prepared: dict[tuple[int, int], Prepared]) -> Iterator[tuple[int, int, int, int]]:
+    """(ms, market, strategy, number) of every signal, by time, then as the setup lists them."""
+    times, keys = [], []
+    for (number, place), item in prepared.items():
+        market = setup.markets[number]
+        times.append(market.columns.opened_at[item.bars] + market.step_ms)
+        keys.append(
+            np.array([(number, place, order) for order in range(item.bars.size)], dtype=np.int64).reshape(-1, 3)
+        )
+    moments, rows = np.concatenate(times), np.concatenate(keys)
+    order = np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0], moments))
+    for at_ms, (number, place, row) in zip(moments[order].tolist(), rows[order].tolist(), strict=True):
+        yield at_ms, number, place, row
