@@ -75,8 +75,10 @@ class PaperVenue:
         """How long after that it may not be shown, in venue time."""
         return self._clock.transport(_VISIBILITY.total_seconds())
 
-    def place(self, intent: OrderIntent) -> VenueOrder:
+    def place(self, intent: OrderIntent, submitted_at: datetime) -> VenueOrder:
         """Take `intent` once; raises Refused or OutcomeUnknown. An id that was ever used before is an unknown outcome."""
+        if self._clock.now() > submitted_at + self.validity:
+            raise Refused("NOT_SENT", f"stamped {submitted_at.isoformat()}, which is older than the window allows")
         try:
             instrument = self._instrument(intent.instrument)
             self._settle()

@@ -10,7 +10,7 @@ from common.domain.risk.book import Environment
 from common.domain.tenant import Tenant
 from common.ports.venue import Credentials
 from common.services.fleet import Fleet
-from common.services.tenants import create_tenant, open_account, refresh_instruments, subscribe
+from common.services.tenants import allow_live, create_tenant, open_account, refresh_instruments, subscribe
 
 OpenAtVenue = Callable[[Credentials, Decimal], None]
 """Opens an account at the practice venue with these keys and this balance; opening it twice is harmless."""
@@ -46,6 +46,7 @@ def _seed(
 ) -> Tenant:
     tenant = create_tenant(fleet, name)
     live = environment is Environment.LIVE
+    allow_live(fleet, name, live)
     credentials = None
     if live:
         # Keys of the practice venue only; they follow from the tenant's id so that seeding again finds the account.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -36,7 +37,8 @@ def evaluate_risk(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     market = with_candles(fleet, uow, market, Timeframe.parse(signal.timeframe), fleet.clock.now())
     limits = resolve(account.profile, account.limits)
     now = fleet.clock.now()
-    book = uow.risk.lock_book(account.id, now)
+    book = uow.risk.lock_book(account.id, now, signal)
+    book = replace(book, live_allowed=book.live_allowed and fleet.policy.live_trading)
     transit = fleet.clock.transport(fleet.policy.transit_s) if fleet.clock.rate > 1 else timedelta(0)
     proposal = propose(signal, account, market, book, limits, now=now, order_prefix=fleet.policy.order_prefix)
     verdict = judge(proposal, signal, advice, market, book, limits, now=now, transit=transit)

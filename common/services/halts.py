@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.risk.book import Halt, HaltMode, HaltScope
@@ -18,7 +17,7 @@ def halt(fleet: Fleet, *, scope: HaltScope, subject: str, mode: HaltMode, reason
     `subject` is empty for the platform, else the venue, the tenant's name or id, the strategy or the instrument.
     """
     subject = _subject(fleet, scope, subject)
-    with fleet.store.unit_of_work(_owner(scope, subject)) as uow:
+    with fleet.store.unit_of_work(None) as uow:
         now = fleet.clock.now()
         placed = uow.halts.add(scope, subject, mode, reason, by, now)
         _audit(uow, "halt", scope, subject, f"{mode} by {by}: {reason}", fleet)
@@ -29,7 +28,7 @@ def halt(fleet: Fleet, *, scope: HaltScope, subject: str, mode: HaltMode, reason
 def resume(fleet: Fleet, *, scope: HaltScope, subject: str, by: str) -> bool:
     """Lift a halt; False when there was none."""
     subject = _subject(fleet, scope, subject)
-    with fleet.store.unit_of_work(_owner(scope, subject)) as uow:
+    with fleet.store.unit_of_work(None) as uow:
         lifted = uow.halts.lift(scope, subject, by, fleet.clock.now())
         if lifted:
             _audit(uow, "resume", scope, subject, f"by {by}", fleet)
@@ -38,13 +37,9 @@ def resume(fleet: Fleet, *, scope: HaltScope, subject: str, by: str) -> bool:
 
 
 def halts_in_force(fleet: Fleet) -> Sequence[Halt]:
-    """Every halt of the platform, its venues, strategies and instruments; tenants' own are theirs to see."""
+    """Every halt the operator has imposed; what tenants imposed on themselves is theirs to see."""
     with fleet.store.unit_of_work(None) as uow:
         return uow.halts.list()
-
-
-def _owner(scope: HaltScope, subject: str) -> UUID | None:
-    return UUID(subject) if scope is HaltScope.TENANT else None
 
 
 def _subject(fleet: Fleet, scope: HaltScope, subject: str) -> str:

@@ -32,7 +32,7 @@ def check_invariants(fleet: Fleet) -> dict[str, Any]:
     ledger: Differences = []
     for account in accounts:
         ledger += [f"{account.name}: {item}" for item in compare_account(fleet, account)]
-    outcomes = [f"signal {signal} has no outcome for account {account}" for signal, _, account in unanswered]
+    outcomes = [f"signal {item.signal_id} has no outcome for account {item.account_id}" for item in unanswered]
     chains = [problem for tenant in tenants for problem in _broken_chain(fleet, tenant.id)]
     return {
         "ledger_equals_venue": not ledger,
@@ -45,7 +45,7 @@ def check_invariants(fleet: Fleet) -> dict[str, Any]:
 def _broken_chain(fleet: Fleet, tenant_id: UUID) -> Differences:
     try:
         with fleet.store.unit_of_work(tenant_id) as uow:
-            uow.audit.verify(tenant_id)
+            uow.audit.verify()
     except Permanent as error:
         return [str(error)]
     return []

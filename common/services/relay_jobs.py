@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from common.services.fleet import Fleet
 
 
@@ -15,7 +13,7 @@ def relay_jobs(fleet: Fleet) -> int:
     now = fleet.clock.now()
     grace = fleet.clock.transport(fleet.policy.relay_grace_s)
     with fleet.store.unit_of_work(None) as uow:
-        refs = uow.jobs.due(now, older_than=now - grace, quiet=max(grace, timedelta(0)), limit=fleet.policy.relay_batch)
+        refs = uow.jobs.due(now, older_than=now - grace, limit=fleet.policy.relay_batch)
         uow.commit()
     fleet.publish(refs)
     return len(refs)

@@ -29,12 +29,22 @@ def create_tenant(fleet: Fleet, name: str) -> Tenant:
     if not name or len(name) > 64 or not name.replace("-", "").replace("_", "").isalnum():
         raise InvalidInput("name", name, "1 to 64 letters, digits, - and _")
     tenant = Tenant(tenant_id_of(name), name, TradingState.ACTIVE, fleet.clock.now())
-    with fleet.store.unit_of_work(tenant.id) as uow:
+    with fleet.store.unit_of_work(None) as uow:
         known = uow.tenants.get(tenant.id)
         if known is not None:
             return known
         uow.tenants.add(tenant)
         uow.audit.append("tenant", str(tenant.id), {"created": name}, fleet.clock.now())
+        uow.commit()
+    return tenant
+
+
+def allow_live(fleet: Fleet, name_or_id: str, allowed: bool) -> Tenant:
+    """Record the tenant's own say in moving money; the platform and the account have theirs."""
+    tenant = find_tenant(fleet, name_or_id)
+    with fleet.store.unit_of_work(None) as uow:
+        uow.tenants.allow_live(tenant.id, allowed)
+        uow.audit.append("tenant", str(tenant.id), {"live_allowed": allowed}, fleet.clock.now())
         uow.commit()
     return tenant
 
@@ -87,8 +97,7 @@ def resume_tenant(fleet: Fleet, name_or_id: str) -> Tenant:
 
 def _set_state(fleet: Fleet, name_or_id: str, state: TradingState) -> Tenant:
     tenant = find_tenant(fleet, name_or_id)
-    with fleet.store.unit_of_work(tenant.id) as uow:
-        uow.risk.lock()
+    with fleet.store.unit_of_work(None) as uow:
         uow.tenants.set_state(tenant.id, state)
         uow.audit.append("tenant", str(tenant.id), {"state": state.value}, fleet.clock.now())
         uow.commit()

@@ -22,5 +22,5 @@ def trip_breaker(fleet: Fleet, uow: UnitOfWork, account: Account, closed: Positi
     if tripped is not None and (book.record.cooling_until is None or book.record.cooling_until < tripped.until):
         uow.risk.start_cooldown(account.id, tripped.until, tripped.rule.value)
         uow.audit.append("breaker", str(account.id), encode(tripped), now)
-    if closed.close_reason is CloseReason.STOP and closed.net_profit < ZERO and limits.symbol_cooldown is not None:
-        uow.risk.symbol_cooldown(account.id, closed.instrument, now + limits.symbol_cooldown)
+    if closed.close_reason is CloseReason.STOP and closed.net_profit < ZERO and limits.symbol_cooldown_min is not None:
+        uow.risk.symbol_cooldown(account.id, closed.instrument, now + limits.symbol_cooldown_min)

@@ -30,7 +30,7 @@ def refusal(code: int, text: str = "no", status: int = 400) -> Answer:
 def test_a_market_entry_goes_out_once_with_our_id_exact_quantity_and_venue_time(
     server: ScriptedServer, clock: ManualClock
 ) -> None:
-    placed = venue(server, clock).place(intent())
+    placed = venue(server, clock).place(intent(), clock.now())
     (request,) = server.asked(*ORDER)
     assert request.form["newClientOrderId"] == "twe" + "a" * 24
     assert request.form["quantity"] == "0.002"
@@ -51,7 +51,7 @@ def test_a_fill_in_the_acknowledgement_is_read_without_losing_a_digit(
 ) -> None:
     filled = {"status": "FILLED", "executedQty": "0.002", "avgPrice": "60000.123456789012345"}
     server.on(*ORDER, lambda request: Answer(200, order(request, **filled)))
-    placed = venue(server, clock).place(intent())
+    placed = venue(server, clock).place(intent(), clock.now())
     assert placed.status is OrderStatus.FILLED
     assert placed.average_price == Decimal("60000.123456789012345")
 
@@ -69,7 +69,7 @@ def test_a_protective_stop_goes_to_the_conditional_endpoint_with_its_own_id_fiel
         })  # fmt: skip
 
     server.on("POST", "/fapi/v1/algoOrder", take)
-    placed = venue(server, clock).place(stop_intent())
+    placed = venue(server, clock).place(stop_intent(), clock.now())
     (request,) = server.asked("POST", "/fapi/v1/algoOrder")
     assert request.form["clientAlgoId"] == "tws" + "b" * 24
     assert request.form["algoType"] == "CONDITIONAL"
@@ -85,7 +85,7 @@ def test_a_protective_stop_goes_to_the_conditional_endpoint_with_its_own_id_fiel
 def test_a_code_of_the_allow_list_is_a_refusal(server: ScriptedServer, clock: ManualClock, code: int) -> None:
     server.on(*ORDER, refusal(code, "Margin is insufficient."))
     with pytest.raises(Refused) as caught:
-        venue(server, clock).place(intent())
+        venue(server, clock).place(intent(), clock.now())
     assert (caught.value.code, caught.value.message) == (str(code), "Margin is insufficient.")
     assert len(server.asked(*ORDER)) == 1
 
@@ -118,7 +118,7 @@ def test_whatever_is_no_acknowledgement_and_no_listed_refusal_is_an_unknown_outc
 ) -> None:
     server.on(*ORDER, reply)
     with pytest.raises(OutcomeUnknown):
-        venue(server, clock).place(intent())
+        venue(server, clock).place(intent(), clock.now())
     assert len(server.asked(*ORDER)) == 1
 
 
@@ -128,7 +128,7 @@ def test_no_failure_carries_a_key_a_signature_or_an_exception_of_the_library(
 ) -> None:
     server.on(*ORDER, reply)
     with pytest.raises((Refused, OutcomeUnknown)) as caught:
-        venue(server, clock).place(intent())
+        venue(server, clock).place(intent(), clock.now())
     (request,) = server.asked(*ORDER)
     shown = "".join(traceback.format_exception(caught.value))
     assert caught.value.__context__ is None
@@ -149,7 +149,7 @@ def test_an_order_that_would_not_be_the_one_risk_approved_is_refused_before_it_l
     server: ScriptedServer, clock: ManualClock, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(Refused, match=said) as caught:
-        venue(server, clock).place(intent(**changes))
+        venue(server, clock).place(intent(**changes), clock.now())
     assert caught.value.code == "NOT_SENT"
     assert server.asked(*ORDER) == []
 
@@ -157,7 +157,7 @@ def test_an_order_that_would_not_be_the_one_risk_approved_is_refused_before_it_l
 def test_a_venue_that_is_down_leaves_the_outcome_unknown(server: ScriptedServer, clock: ManualClock) -> None:
     server.on("GET", "/fapi/v1/exchangeInfo", Answer(reset=True))
     with pytest.raises(OutcomeUnknown):
-        venue(server, clock).place(intent())
+        venue(server, clock).place(intent(), clock.now())
 
 
 def test_a_fast_venue_stretches_window_and_horizon_by_its_rate(server: ScriptedServer) -> None:

@@ -22,7 +22,7 @@ from common.domain.money import floor_to
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus, OrderType
 from common.domain.risk.book import Environment
 from common.domain.tenant import Account
-from common.ports.venue import Credentials, Venue
+from common.ports.venue import Credentials, Venue, VenueOrder
 from tests.adapters.paper_books import MemoryBooks
 from tests.simulator_process import SimulatorProcess, start
 
@@ -97,10 +97,13 @@ class House:
             role=OrderRole.STOP, side=OrderSide.SELL, type=OrderType.STOP_MARKET, trigger_price=self.near(ratio), **changes
         )
 
+    def place(self, intent: OrderIntent) -> VenueOrder:
+        return self.venue.place(intent, self.clock.now())
+
     def enter(self) -> OrderIntent:
         """A filled entry."""
         intent = self.intent()
-        self.venue.place(intent)
+        self.place(intent)
         eventually(lambda: self.venue.positions())
         return intent
 
@@ -136,7 +139,7 @@ def epoch(house: House) -> datetime:
 
 def test_a_market_entry_fills_and_everything_agrees_about_it(house: House) -> None:
     intent = house.intent()
-    acknowledged = house.venue.place(intent)
+    acknowledged = house.place(intent)
     found = eventually(lambda: (o := house.venue.find(intent)) and o.status is OrderStatus.FILLED and o or None)
     fills = house.venue.fills(SYMBOL, epoch(house))
     (position,) = house.venue.positions()
@@ -162,7 +165,7 @@ def test_fees_leave_the_wallet_and_margin_leaves_what_is_available(house: House)
 
 def test_a_resting_order_is_listed_found_and_cancelled_once_and_again(house: House) -> None:
     intent = house.resting()
-    placed = house.venue.place(intent)
+    placed = house.place(intent)
     assert placed.status is OrderStatus.ACCEPTED
     (listed,) = house.venue.open_orders()
     assert (listed.client_order_id, listed.is_conditional, listed.quantity) == (
@@ -184,15 +187,15 @@ def test_an_order_that_never_was_is_not_found_and_its_cancellation_is_no_error(h
 
 def test_the_same_id_while_it_works_is_an_unknown_outcome_and_no_second_order(house: House) -> None:
     intent = house.resting()
-    house.venue.place(intent)
+    house.place(intent)
     with pytest.raises(OutcomeUnknown):
-        house.venue.place(intent)
+        house.place(intent)
     assert len(house.venue.open_orders()) == 1
 
 
 def test_nothing_to_reduce_is_a_refusal(house: House) -> None:
     with pytest.raises(Refused):
-        house.venue.place(house.exit())
+        house.place(house.exit())
     assert house.held() == 0
 
 
@@ -210,29 +213,29 @@ def test_what_filters_or_margin_do_not_allow_is_refused(house: House, changes: d
     small = {"type": OrderType.LIMIT, "price": house.near("0.97")} if "price" in changes else {}
     intent = house.intent(**(changes | small))
     with pytest.raises(Refused):
-        house.venue.place(intent)
+        house.place(intent)
     assert house.venue.find(intent) is None
     assert house.held() == 0
 
 
 def test_an_exit_never_turns_a_position_round(house: House) -> None:
     house.enter()
-    house.venue.place(house.exit(quantity=Decimal("0.050")))
+    house.place(house.exit(quantity=Decimal("0.050")))
     eventually(lambda: house.held() == 0)
     assert sum(f.quantity * f.side.sign for f in house.venue.fills(SYMBOL, epoch(house))) == 0
 
 
 def test_a_short_is_a_negative_position_that_a_buy_closes(house: House) -> None:
-    house.venue.place(house.intent(side=OrderSide.SELL))
+    house.place(house.intent(side=OrderSide.SELL))
     eventually(lambda: house.held() == Decimal("-0.020"))
-    house.venue.place(house.intent(role=OrderRole.EXIT, side=OrderSide.BUY))
+    house.place(house.intent(role=OrderRole.EXIT, side=OrderSide.BUY))
     eventually(lambda: house.held() == 0)
 
 
 def test_a_protective_stop_rests_is_listed_as_conditional_and_can_be_cancelled(house: House) -> None:
     house.enter()
     stop = house.stop("0.9")
-    placed = house.venue.place(stop)
+    placed = house.place(stop)
     assert (placed.status, placed.is_conditional) == (OrderStatus.ACCEPTED, True)
     (listed,) = [order for order in house.venue.open_orders() if order.is_conditional]
     assert (listed.client_order_id, listed.status) == (stop.client_order_id, OrderStatus.ACCEPTED)
@@ -246,14 +249,14 @@ def test_a_protective_stop_rests_is_listed_as_conditional_and_can_be_cancelled(h
 def test_a_stop_on_the_wrong_side_of_the_mark_is_refused(house: House) -> None:
     house.enter()
     with pytest.raises(Refused):
-        house.venue.place(house.stop("1.02"))
+        house.place(house.stop("1.02"))
 
 
 def test_a_touched_stop_closes_the_position_under_our_own_id(house: House) -> None:
     def touched() -> OrderIntent | None:
         stop = house.stop("0.9999")
         try:
-            house.venue.place(stop)
+            house.place(stop)
         except Refused:
             return None  # The market went through it before it arrived.
         return stop
@@ -270,7 +273,7 @@ def test_a_touched_stop_closes_the_position_under_our_own_id(house: House) -> No
 
 def test_a_marketable_limit_order_fills_no_worse_than_its_price(house: House) -> None:
     intent = house.intent(type=OrderType.LIMIT, price=house.near("1.01"))
-    house.venue.place(intent)
+    house.place(intent)
     found = eventually(lambda: (o := house.venue.find(intent)) and o.filled_quantity and o or None)
     assert found.average_price <= intent.price
 

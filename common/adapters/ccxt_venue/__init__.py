@@ -4,6 +4,16 @@ from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, ca
 from common.adapters.ccxt_venue.client import Connection
 from common.adapters.ccxt_venue.market_data import CcxtMarketData
 from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.ccxt_venue.venue import CcxtVenue
 
-__all__ = ["CAPABILITIES", "Capability", "CcxtMarketData", "CcxtVenue", "Connection", "Pacer", "capability"]
+__all__ = [
+    "CAPABILITIES",
+    "Capability",
+    "CcxtMarketData",
+    "CcxtStream",
+    "CcxtVenue",
+    "Connection",
+    "Pacer",
+    "capability",
+]

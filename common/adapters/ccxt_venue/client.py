@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from queue import LifoQueue
 from threading import Lock
 from typing import Any
@@ -57,14 +58,12 @@ class Exchange:
             return None
 
 
-class Guarded:
+class Quiet:
     """What every client of this room does differently from ccxt's own; mixed in before the venue's class."""
 
     tw_clock: Clock
-    tw_pacer: Pacer | None
     tw_local: str
     tw_real: str
-    tw_last: Exchange | None
 
     def milliseconds(self) -> int:
         """Venue time: what is signed must follow a fast venue's clock."""
@@ -75,21 +74,6 @@ class Guarded:
 
     def microseconds(self) -> int:
         return self.milliseconds() * 1000
-
-    def throttle(self, cost: float | None = None) -> None:
-        if self.tw_pacer is not None:
-            self.tw_pacer.take(self.rateLimit * (1 if cost is None else cost) / 1000)  # type: ignore[attr-defined]
-
-    def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        self.tw_last = Exchange(method, urlsplit(url).path)
-        return super().fetch(url, method, headers, body)  # type: ignore[misc]
-
-    def on_rest_response(
-        self, code: int, reason: str, url: str, method: str, answered: Any, text: str, *sent: Any
-    ) -> str:
-        if self.tw_last is not None:
-            self.tw_last.status, self.tw_last.body = code, text
-        return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc,no-any-return]
 
     def get_exceptions_by_url(self, url: str, exact_or_broad: str) -> Any:
         """ccxt finds its table of codes by address, so a local address is shown as the real one."""
@@ -106,6 +90,28 @@ class Guarded:
 
     def set_ref(self) -> bool:
         return True
+
+
+class Guarded(Quiet):
+    """A client for requests: paced with all others, and it remembers its last exchange of messages."""
+
+    tw_pacer: Pacer | None
+    tw_last: Exchange | None
+
+    def throttle(self, cost: float | None = None) -> None:
+        if self.tw_pacer is not None:
+            self.tw_pacer.take(self.rateLimit * (1 if cost is None else cost) / 1000)  # type: ignore[attr-defined]
+
+    def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        self.tw_last = Exchange(method, urlsplit(url).path)
+        return super().fetch(url, method, headers, body)  # type: ignore[misc]
+
+    def on_rest_response(
+        self, code: int, reason: str, url: str, method: str, answered: Any, text: str, *sent: Any
+    ) -> str:
+        if self.tw_last is not None:
+            self.tw_last.status, self.tw_last.body = code, text
+        return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc,no-any-return]
 
 
 def rebase(urls: Any, base_url: str) -> Any:
@@ -139,18 +145,17 @@ def login(row: Capability, credentials: Credentials | None) -> dict[str, Any]:
     return {"apiKey": credentials.key, "secret": credentials.secret} | dict(credentials.extra)
 
 
-def connect(module: Any, link: Connection, clock: Clock, credentials: Credentials | None, pacer: Pacer | None) -> Any:
-    """A guarded client of `module` (ccxt or ccxt.pro); raises Permanent when ccxt would retry a request by itself."""
+def connect(
+    kind: Any, mixin: type[Quiet], link: Connection, clock: Clock, credentials: Credentials | None = None
+) -> Any:
+    """A client of ccxt's class `kind` with `mixin` before it; raises Permanent when ccxt would send a request twice."""
     row = link.capability
-    kind = getattr(module, row.ccxt_id)
-    # Spot and swap clients of one ccxt class differ in `defaultType` alone.
     options = {**row.options, **link.options, _RETRY_OPTION: 0}
     if row.recv_window_ms is not None:
         options["recvWindow"] = row.recv_window_ms
     config = {"enableRateLimit": link.is_paced, "timeout": int(link.read_timeout_s * 1000), "options": options}
-    client = type(f"Guarded{kind.__name__}", (Guarded, kind), {})(config | login(row, credentials))
-    client.tw_clock, client.tw_pacer, client.tw_last = clock, pacer, None
-    client.tw_local, client.tw_real = "", row.real_base
+    client = type(f"{mixin.__name__}{kind.__name__}", (mixin, kind), {})(config | login(row, credentials))
+    client.tw_clock, client.tw_local, client.tw_real = clock, "", row.real_base
     client.number = str  # Numbers stay the texts they came as; ccxt reads its own Decimals back as nothing.
     if link.base_url is not None:
         client.tw_local = base_of(link.base_url)
@@ -189,7 +194,10 @@ class Clients:
         if not make:
             return self._idle.get()
         try:
-            return connect(ccxt, self.link, self.clock, self._credentials, self._pacer)
+            kind = getattr(ccxt, self.link.capability.ccxt_id)
+            client = connect(kind, Guarded, self.link, self.clock, self._credentials)
+            client.tw_pacer, client.tw_last = self._pacer, None
+            return client
         except BaseException:
             with self._lock:
                 self._made -= 1

@@ -64,8 +64,8 @@ class CcxtVenue:
     def _stretched(self, length: timedelta) -> timedelta:
         return self._clock.transport(length.total_seconds())
 
-    def place(self, intent: OrderIntent) -> VenueOrder:
-        """Send `intent` once; raises Refused or OutcomeUnknown."""
+    def place(self, intent: OrderIntent, submitted_at: datetime) -> VenueOrder:
+        """Send `intent` once, stamped `submitted_at` so that it is void `validity` later; Refused or OutcomeUnknown."""
         wire_id = self._row.wire_id(intent.client_order_id)
         if not self._row.accepts(wire_id):
             raise Refused("NOT_SENT", f"{self._row.venue} does not take {wire_id!r} as a client order id")
@@ -73,7 +73,11 @@ class CcxtVenue:
         def send(client: Any) -> VenueOrder:
             amount, price, params = self._request(self._clients.with_markets(client), intent, wire_id)
             kind = "limit" if intent.type is OrderType.LIMIT else "market"
-            answer = client.create_order(intent.instrument, kind, intent.side.value, amount, price, params)
+            client.tw_stamp = submitted_at
+            try:
+                answer = client.create_order(intent.instrument, kind, intent.side.value, amount, price, params)
+            finally:
+                client.tw_stamp = None
             return self._acknowledged(answer, intent, wire_id)
 
         with self._clients.lease(self._link.place_timeout_s) as client:
