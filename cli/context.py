@@ -81,4 +81,4 @@ def become(*arguments: str) -> NoReturn:
     """Replace this process with `python -m …`: signals, memory and exit status are then the other's own."""
     environ = os.environ | {"PYTHONPATH": child_environ(read_settings())["PYTHONPATH"]}
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", *arguments], environ)
+    os.execve(sys.executable, [sys.executable, "-m", *arguments], environ)  # noqa: S606 - our own interpreter and modules.

@@ -64,7 +64,8 @@ def up(
 
     Example: tradewinds up --market ../candles --speed 600 --for 90s --json
     """
-    from cli.up import Wishes, run_up
+    from cli.opening import Wishes
+    from cli.up import run_up
 
     wishes = Wishes(
         market=_folder(market),
@@ -100,8 +101,8 @@ def standalone(
 
     Example: tradewinds standalone --for 60s --json
     """
+    from cli.opening import Wishes
     from cli.standalone import run_alone
-    from cli.up import Wishes
 
     wishes = Wishes(
         market=_folder(market),

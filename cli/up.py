@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.context import child_environ, settings_of_world
+from cli.context import child_environ
 from cli.crew import Crew
 from cli.interrupts import Interrupts, interrupts
 from cli.live import Screen, Throughput
+from cli.opening import Wishes, open_world, wanted_world
 from cli.options import STAGES
 from cli.output import console, note
 from cli.result import finished_by_stage, holds, one_line, scans_finished, show_result, summary
-from cli.worlds import World, default_name, world_of
-from common.bootstrap import (
-    ManagedProcess,
-    build_fleet,
-    embedded_servers,
-    free_port,
-    migrate,
-    seed_demo,
-    system_clock,
-)
+from cli.worlds import World
+from common.bootstrap import build_fleet, free_port, seed_demo, system_clock
 from common.domain.errors import Transient
-from common.settings import Settings, read_settings
-from common.telemetry import configure_logging
+from common.settings import PREFIX, Settings, read_settings
 
 if TYPE_CHECKING:
     from common.services.fleet import Fleet
@@ -39,40 +29,8 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
 _LOOK_S = 1.0
-_SIMULATOR_READY_S = 60.0
 _STOP_S = 12.0
-_WEIGHT_PER_MINUTE = 2400
 _PROGRESS_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was typed."""
-
-    market: Path | None = None
-    speed: float = 1.0
-    for_s: float | None = None
-    drain_s: float = 45.0
-    as_json: bool = False
-    seed: int = 7
-    world: str | None = None
-    timeframe: str = "5m"
-    fresh: bool = False
-    concurrency: Mapping[str, int] = field(default_factory=dict)
-    flower: bool | None = None
-    api_port: int | None = None
-    flower_port: int | None = None
-    simulator_port: int | None = None
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether a person looks at a terminal."""
-        return not self.as_json and sys.stdout.isatty()
-
-    @property
-    def wants_flower(self) -> bool:
-        """Flower is for looking at: it is left out where nobody does, unless it was asked for."""
-        return self.is_watched if self.flower is None else self.flower
 
 
 @dataclass(slots=True)
@@ -116,18 +74,16 @@ def run_up(wishes: Wishes) -> int:
     """Run a world until its time is over or somebody asks it to end; 0 when its invariants hold at the end."""
     began = system_clock().monotonic()
     settings = read_settings(attach=False)
-    world = world_of(settings, wishes.world or default_name(wishes.market))
-    if wishes.fresh and world.directory.exists():
-        world.wipe()
+    world = wanted_world(wishes, settings)
     with world.claimed(), interrupts() as asked, ExitStack() as stack:
-        left = world.end_leftovers()
-        if left:
-            note(f"ended {left} processes that an earlier run left behind")
-        world.remember({"market": str(wishes.market.resolve()) if wishes.market else "generated"})
-        world.remember({"seed": wishes.seed} if wishes.market is None else {})
-        settings = settings_of_world(settings, world, scan_timeframes=(wishes.timeframe,))
-        _log_to(world, settings, stack)
-        run = _open(wishes, world, settings, asked, began, stack)
+        settings = open_world(wishes, world, settings, asked, stack, redis=True)
+        fleet = build_fleet(settings, "cli")
+        stack.callback(fleet.store.close)
+        seed_demo(fleet, settings)
+        environ = child_environ(settings)
+        world.announce({name: value for name, value in environ.items() if name.startswith(PREFIX)})
+        crew = Crew(system_clock().monotonic, environ, world.logs, world.note_sessions)
+        run = Run(wishes, world, settings, fleet, crew, asked, began)
         try:
             _start(run)
             with _shown(run) as refresh:
@@ -135,71 +91,7 @@ def run_up(wishes: Wishes) -> int:
                 drained = _drain(run, refresh)
             return _conclude(run, drained)
         finally:
-            run.phase = "stopping"
-            run.crew.stop(list(run.crew.members), 2.0 if asked.insisted else _STOP_S)
-
-
-def _log_to(world: World, settings: Settings, stack: ExitStack) -> None:
-    world.logs.mkdir(parents=True, exist_ok=True)
-    stream = stack.enter_context((world.logs / "up.log").open("a", encoding="utf-8"))
-    configure_logging(settings, stream, process="up")
-
-
-def _open(wishes: Wishes, world: World, settings: Settings, asked: Interrupts, began: float, stack: ExitStack) -> Run:
-    """Servers and practice venue up, schema current, demo tenants there."""
-    simulator = start_simulator(wishes, world, settings)
-    stack.callback(simulator.stop)
-    settings = stack.enter_context(embedded_servers(settings, world.directory))
-    note("database and broker are up")
-    url = wait_for_simulator(simulator, asked)
-    note(f"practice venue is up at {url}")
-    settings = settings_of_world(
-        settings,
-        world,
-        simulator_url=url,
-        model_url=settings.model_url or f"{url}/v1",
-        api_port=wishes.api_port or free_port(),
-        # The practice venue moves no money; where a real one is in use the operator's own word counts.
-        live_trading=settings.live_trading or not settings.venues,
-    )
-    migrate(settings)
-    environ = child_environ(settings)
-    crew = Crew(system_clock().monotonic, environ, world.logs, world.note_sessions)
-    fleet = build_fleet(settings, "cli")
-    stack.callback(fleet.store.close)
-    seed_demo(fleet, settings)
-    world.announce({name: value for name, value in environ.items() if name.startswith("TRADEWINDS_")})
-    return Run(wishes, world, settings, fleet, crew, asked, began)
-
-
-def start_simulator(wishes: Wishes, world: World, settings: Settings) -> ManagedProcess:
-    """The practice venue as a child process, with its state in the world's folder."""
-    command = [sys.executable, "-m", "simulator", "--port", str(wishes.simulator_port or 0)]
-    command += [
-        "--state",
-        str(world.directory / "simulator"),
-        "--speed",
-        f"{wishes.speed:g}",
-        "--seed",
-        str(wishes.seed),
-    ]
-    # Its weights count per minute of life; a market that runs faster needs as many more in it.
-    command += ["--weight-limit", str(int(_WEIGHT_PER_MINUTE * max(1.0, wishes.speed)))]
-    if wishes.market is not None:
-        command += ["--market", str(wishes.market.resolve())]
-    return ManagedProcess("simulator", command, log=world.logs / "simulator.log", env=child_environ(settings)).start()
-
-
-def wait_for_simulator(simulator: ManagedProcess, asked: Interrupts) -> str:
-    """The practice venue's address, from the line it writes when it is ready; raises Transient with its own words."""
-    waited = 0.0
-    while waited < _SIMULATOR_READY_S and simulator.alive and not asked.insisted:
-        for line in simulator.log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith('{"ready"'):
-                return str(json.loads(line)["url"])
-        asked.wait(0.05)
-        waited += 0.05
-    raise Transient(f"the practice venue did not come up:\n{simulator.tail()}")
+            crew.stop(list(crew.members), 2.0 if asked.insisted else _STOP_S)
 
 
 def _start(run: Run) -> None:

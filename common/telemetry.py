@@ -228,7 +228,7 @@ class Metrics:
 
         return generate_latest(_gathered(self.registry)), CONTENT_TYPE_LATEST
 
-    def serve(self, port: int, host: str = "0.0.0.0") -> None:
+    def serve(self, port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - a container is scraped from outside.
         """Answer scrapes on `port` from a thread of this process."""
         from prometheus_client import start_http_server
 
