@@ -68,8 +68,8 @@ class Fault:
     hits: int = 0
 
     def applies_to(self, context: Mapping[str, object]) -> bool:
-        """Whether every `match` entry is a prefix of what the site says of itself."""
-        return all(str(context.get(name, "")).startswith(wanted) for name, wanted in self.match.items())
+        """Whether every `match` entry is what the site says of itself; `tw-*` matches all that begins with `tw-`."""
+        return all(_matches(str(context.get(name, "")), wanted) for name, wanted in self.match.items())
 
     def describe(self) -> dict[str, Any]:
         """The fault as `GET /simulator/faults` shows it."""
@@ -77,6 +77,10 @@ class Fault:
             "id": self.id, "site": self.site, "kind": self.kind, "params": self.params, "match": self.match,
             "count": self.count, "probability": self.probability, "hits": self.hits,
         }  # fmt: skip
+
+
+def _matches(value: str, wanted: str) -> bool:
+    return value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ REASONS = (
 )  # fmt: skip
 SUPPORTING = ("trend_aligned", "momentum_supports", "mean_reversion_setup")
 LEAST_FACTS = 2
-CONFIRM_AT, REJECT_BELOW = 0.0, -0.18
+CONFIRM_AT, REJECT_BELOW = -0.03, -0.18
 LONGEST_RATIONALE = 400
 INJECTION = re.compile(
     r"ignore (all|any|the|previous|prior)|disregard (all|the|previous)|system prompt|you are now|new instructions|"
@@ -97,42 +97,69 @@ def weigh(signal: dict[str, Any], facts: Facts) -> list[Evidence]:
     side = 1.0 if str(signal.get("side", "long")).lower() in ("long", "buy") else -1.0
     reverts = "reversion" in str(signal.get("strategy", "")).lower()
     found = (
-        _trend(side, reverts, facts), _momentum(side, facts), _oscillator(side, reverts, facts), _volume(facts),
-        _volatility(facts), _band(side, reverts, facts), _reward(signal), _confidence(signal),
+        _trend(side, reverts, signal, facts), _stretch(side, reverts, signal, facts), _momentum(side, facts),
+        _oscillator(side, reverts, facts), _volume(facts), _volatility(signal, facts), _band(side, reverts, facts),
+        _reward(signal), _confidence(signal),
     )  # fmt: skip
     return [e for e in found if e is not None]
 
 
-def _trend(side: float, reverts: bool, facts: Facts) -> Evidence | None:
-    fast = facts.find(r"ema_?fast", r"ema_(?:8|9|10|12|13|20|21)", r"sma_(?:10|20)")
-    slow = facts.find(r"ema_?slow", r"ema_(?:26|34|50|55|100|200)", r"sma_(?:50|100|200)", r"ema_21")
-    if fast is None or slow is None or not slow[0]:
+def _trend(side: float, reverts: bool, signal: dict[str, Any], facts: Facts) -> Evidence | None:
+    """Fast average against slow one, measured in the market's own range; a reversion trades against it by nature."""
+    fast, slow = (
+        facts.find(r"ema_?fast", r"ema_(?:8|9|1\d|20)", r"sma_(?:5|10|20)"),
+        facts.find(r"ema_?slow", r"ema_(?:50|55|100|200)", r"sma_(?:50|100|200)", r"ema_(?:21|26|34)"),
+    )
+    unit = _range(signal, facts)
+    if fast is None or slow is None or not unit:
         return None
-    lean = max(-1.0, min(1.0, side * (fast[0] - slow[0]) / slow[0] * 200))
-    weight = lean * (0.1 if reverts else 0.22)
+    lean = max(-1.0, min(1.0, side * (fast[0] - slow[0]) / unit))
+    weight = lean * (0.08 if reverts else 0.2)
     return Evidence("trend_aligned" if weight >= 0 else "trend_against", weight, (fast[1], slow[1]))
 
 
+def _stretch(side: float, reverts: bool, signal: dict[str, Any], facts: Facts) -> Evidence | None:
+    """A price that has run far from its slow average leaves little for those who follow late."""
+    slow = facts.find(r"ema_?slow", r"ema_(?:21|26|34|50)", r"sma_(?:20|50)")
+    price, unit = _number(signal.get("price")), _range(signal, facts)
+    if reverts or slow is None or price is None or not unit:
+        return None
+    run = side * (price - slow[0]) / unit
+    if run > 1.1:
+        return Evidence("overextended", -0.3 * min(2.0, run - 0.6), (slow[1],))
+    if run < 0.25:
+        return Evidence("momentum_against", -0.3, (slow[1],))
+    return Evidence("momentum_supports", 0.12, (slow[1],))
+
+
+def _range(signal: dict[str, Any], facts: Facts) -> float:
+    """The usual range of a candle in price units: the ATR, or half a per cent of the price."""
+    atr = facts.find(r"atr(?:_\d+)?")
+    return atr[0] if atr is not None else (_number(signal.get("price")) or 0.0) * 0.005
+
+
 def _momentum(side: float, facts: Facts) -> Evidence | None:
-    macd = facts.find(r"macd_?hist(?:ogram)?(?:_pct)?", r"macd", r"momentum(?:_\d+)?", r"roc(?:_\d+)?")
+    macd = facts.find(r"macd_?hist(?:ogram)?(?:_\d+)*", r"macd(?:_\d+)*", r"momentum(?:_\d+)?", r"roc(?:_\d+)?")
     if macd is None:
         return None
-    weight = 0.13 if macd[0] * side > 0 else -0.11
+    weight = 0.12 if macd[0] * side > 0 else -0.07
     return Evidence("momentum_supports" if weight > 0 else "momentum_against", weight, (macd[1],))
 
 
 def _oscillator(side: float, reverts: bool, facts: Facts) -> Evidence | None:
+    """For a reversion the RSI should be stretched, but neither barely nor as in a free fall."""
     rsi = facts.find(r"rsi(?:_\d+)?")
     if rsi is None:
         return None
-    stretch = (50 - rsi[0]) / 50 * side  # positive: the price went against the side, which is what reversion wants
+    depth = (50 - rsi[0]) * side  # positive: the price went against the side, which is what reversion wants
     if reverts:
-        return Evidence("mean_reversion_setup" if stretch > 0 else "overextended", 0.35 * stretch, (rsi[1],))
-    if stretch < -0.5:
+        if depth > 31:
+            return Evidence("momentum_against", -0.35, (rsi[1],))
+        code = "mean_reversion_setup" if depth > 22.0 else "insufficient_evidence" if depth > 0 else "overextended"
+        return Evidence(code, max(-0.4, min(0.3, (depth - 22.0) / 12)), (rsi[1],))
+    if depth < -24:
         return Evidence("overextended", -0.24, (rsi[1],))
-    return Evidence(
-        "momentum_supports" if stretch <= 0 else "momentum_against", 0.08 if stretch <= 0 else -0.06, (rsi[1],)
-    )
+    return Evidence("momentum_supports" if depth <= 0 else "momentum_against", 0.08 if depth <= 0 else -0.08, (rsi[1],))
 
 
 def _volume(facts: Facts) -> Evidence | None:
@@ -140,27 +167,29 @@ def _volume(facts: Facts) -> Evidence | None:
     if volume is None:
         return None
     if volume[0] < 0.6:
-        return Evidence("volume_thin", -0.2, (volume[1],))
-    return Evidence("momentum_supports", min(0.12, (volume[0] - 0.6) * 0.08), (volume[1],))
+        return Evidence("volume_thin", -0.25, (volume[1],))
+    return Evidence("momentum_supports", min(0.1, (volume[0] - 0.6) * 0.06), (volume[1],))
 
 
-def _volatility(facts: Facts) -> Evidence | None:
-    ratio = facts.find(r"atr_pct(?:_\d+)?", r"atr_percent", r"atr_ratio(?:_\d+)?")
-    if ratio is None:
+def _volatility(signal: dict[str, Any], facts: Facts) -> Evidence | None:
+    """A usual range of more than one and a half per cent a candle makes any stop a coin's toss."""
+    percent, atr = facts.find(r"atr_p(?:c|ercen)t(?:_\d+)?", r"atr_ratio(?:_\d+)?"), facts.find(r"atr(?:_\d+)?")
+    price = _number(signal.get("price"))
+    found = percent or atr
+    if found is None:
         return None
-    share = ratio[0] / 100 if ratio[0] > 0.2 else ratio[0]
-    return Evidence("volatility_high", -0.25, (ratio[1],)) if share > 0.025 else None
+    share = found[0] / 100 if percent is not None else found[0] / price if price else 0.0
+    return Evidence("volatility_high", -0.25, (found[1],)) if share > 0.015 else None
 
 
 def _band(side: float, reverts: bool, facts: Facts) -> Evidence | None:
-    place = facts.find(r"(?:bb|bollinger)_(?:position|pct|percent_?b|percent)(?:_\d+)?")
+    place = facts.find(r"(?:bb|bollinger)_(?:position|pct|percent_?b|percent)(?:_\d+)*")
     if place is None:
         return None
     stretch = (0.5 - place[0]) * 2 * side
     if reverts:
-        return Evidence(
-            "mean_reversion_setup" if stretch > 0 else "overextended", 0.14 * max(-1, min(1, stretch)), (place[1],)
-        )
+        code = "mean_reversion_setup" if stretch > 0 else "overextended"
+        return Evidence(code, 0.12 * max(-1.0, min(1.0, stretch)), (place[1],))
     return Evidence("overextended", -0.1, (place[1],)) if stretch < -1.0 else None
 
 
@@ -171,7 +200,7 @@ def _reward(signal: dict[str, Any]) -> Evidence | None:
     ratio = abs(target - price) / abs(price - stop)
     if ratio < 1.0:
         return Evidence("reward_poor", -0.3, ())
-    return Evidence("trend_aligned", min(0.1, (ratio - 1.0) * 0.06), ())
+    return Evidence("trend_aligned", min(0.06, (ratio - 1.0) * 0.04), ())
 
 
 def _confidence(signal: dict[str, Any]) -> Evidence | None:
@@ -180,7 +209,7 @@ def _confidence(signal: dict[str, Any]) -> Evidence | None:
     if given is None:
         return None
     share = given / 100 if given > 1 else given
-    return Evidence("momentum_supports" if share >= 0.5 else "momentum_against", (share - 0.5) * 0.2, ())
+    return Evidence("momentum_supports" if share >= 0.5 else "momentum_against", (share - 0.5) * 0.1, ())
 
 
 def _verdict(score: float, evidence: list[Evidence], facts: Facts, is_suspect: bool) -> str:

@@ -106,7 +106,9 @@ def start(
     """Start a practice world on a free port and wait until it listens; rate limits are off unless asked for."""
     command = [sys.executable, "-m", "simulator", "--port", str(port), "--speed", str(speed), "--seed", str(seed)]
     command += ["--weight-limit", str(weight_limit), *extra]
-    command += [part for name, value in (("--market", market), ("--state", state)) if value for part in (name, str(value))]
+    command += [
+        part for name, value in (("--market", market), ("--state", state)) if value for part in (name, str(value))
+    ]
     command += ["--symbols", symbols] if symbols else []
     errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process.
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import ccxt
@@ -28,7 +29,7 @@ def test_time_is_the_venues(venue: Any, world: SimulatorProcess) -> None:
 def test_candles_come_in_every_timeframe_and_end_at_now(venue: Any) -> None:
     five = venue.fetch_ohlcv(BTC, "5m", limit=500)
     hours = venue.fetch_ohlcv(BTC, "1h", limit=24)
-    assert [b[0] - a[0] for a, b in zip(five, five[1:], strict=False)] == [300_000] * 499
+    assert [b[0] - a[0] for a, b in itertools.pairwise(five)] == [300_000] * 499
     assert len(hours) == 24
     assert five[-1][0] <= venue.fetch_time() < five[-1][0] + 2 * 300_000
 
@@ -65,7 +66,7 @@ def test_funding_rate_and_its_history(venue: Any) -> None:
     assert abs(rate["fundingRate"]) <= 0.003
     assert rate["fundingTimestamp"] % (8 * 3_600_000) == 0
     history = venue.fetch_funding_rate_history(BTC, limit=5)
-    assert [b["timestamp"] - a["timestamp"] for a, b in zip(history, history[1:], strict=False)] == [28_800_000] * 4
+    assert [b["timestamp"] - a["timestamp"] for a, b in itertools.pairwise(history)] == [28_800_000] * 4
 
 
 def test_trades_of_the_tape(venue: Any) -> None:
