@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from threading import Lock
 from typing import Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from common.adapters import broker
 from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, Pacer, capability
+from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
 from common.adapters.embedded.home import free_port
@@ -25,10 +26,12 @@ from common.adapters.practice import PracticeDesk
 from common.adapters.vault import EnvelopeVault
 from common.domain.errors import InvalidInput, Permanent
 from common.domain.job import JobRef
+from common.domain.market import Timeframe
 from common.domain.risk.book import Environment
 from common.domain.tenant import Account, Tenant
 from common.ports.advisor import Advisor
 from common.ports.bus import Bus
+from common.ports.candle_stream import CandleStream
 from common.ports.clock import Clock
 from common.ports.ids import Ids
 from common.ports.vault import Vault
@@ -171,8 +174,7 @@ def _policy(settings: Settings) -> Policy:
 
 def migrate(settings: Settings) -> None:
     """Bring the database to this version's schema and let the app's login act in the fleet's roles."""
-    login = urlsplit(_database(settings)).username
-    migrate_store(settings.database_owner_url or _database(settings), logins=[login] if login else [])
+    migrate_store(settings.database_owner_url or _database(settings), app_url=_database(settings))
 
 
 def seed_demo(fleet: Fleet, settings: Settings) -> Sequence[Tenant]:
@@ -203,6 +205,18 @@ def embedded_servers(settings: Settings, directory: Path, *, redis: bool = True)
     finally:
         for stop in reversed(stops):
             stop()
+
+
+def candle_stream(
+    settings: Settings,
+    fleet: Fleet,
+    venue: str,
+    symbols: Sequence[str],
+    timeframes: Sequence[Timeframe],
+    since: Mapping[tuple[str, Timeframe], datetime],
+) -> CandleStream:
+    """The websocket of `venue` for the candles of `symbols`, going on from `since`."""
+    return CcxtStream(_connections(settings)[venue], fleet.clock, fleet.market(venue), symbols, timeframes, since)
 
 
 def ping_broker(settings: Settings) -> None:

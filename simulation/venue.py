@@ -138,7 +138,8 @@ class VirtualVenue:
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
         """Closed candles that follow from symbol and time alone, so that asking twice gives the same."""
-        opened, closed = timeframe.floor(since), []
+        opened = timeframe.floor(since)
+        closed: list[Candle] = []
         if opened < since:
             opened += timeframe.duration
         while len(closed) < limit and opened + timeframe.duration <= self._clock.now():

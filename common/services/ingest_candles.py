@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.market import Candle, Timeframe
+from common.ports.candle_stream import ClosedCandle
 from common.services.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -15,9 +17,19 @@ log = logging.getLogger(__name__)
 
 def ingest_candles(fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, candles: Sequence[Candle]) -> int:
     """Store closed `candles` of one market; malformed ones are left out and reported. Returns how many were kept."""
-    sound = [candle for candle in candles if _is_sound(venue, symbol, candle)]
+    return ingest_closed(fleet, venue, [ClosedCandle(symbol, timeframe, candle) for candle in candles])
+
+
+def ingest_closed(fleet: Fleet, venue: str, closed: Sequence[ClosedCandle]) -> int:
+    """Store closed candles of several markets in one transaction; malformed ones are left out and reported."""
+    markets: dict[tuple[str, Timeframe], list[Candle]] = defaultdict(list)
+    for item in closed:
+        if _is_sound(venue, item.symbol, item.candle):
+            markets[item.symbol, item.timeframe].append(item.candle)
+    if not markets:
+        return 0
     with fleet.store.unit_of_work(None) as uow:
-        kept = uow.candles.save(venue, symbol, str(timeframe), sound)
+        kept = sum(uow.candles.save(venue, *market, sound) for market, sound in sorted(markets.items()))
         uow.commit()
     return kept
 

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from common.domain.errors import InvalidInput, Permanent
 from common.store.errors import translated
+from common.store.leader import Lease, take_lead
 from common.store.operator import OperatorView
 from common.store.paper import PaperBook
 from common.store.session import Session, plain_json
@@ -98,6 +99,17 @@ class Store:
         with self.unit_of_work(tenant_id) as uow:
             yield uow.paper
             uow.commit()
+
+    def try_lead(self, name: str) -> Lease | None:
+        """Become the one leader of `name`, or None while somebody else is; raises Transient without a database."""
+        try:
+            connection = self._engine.connect()
+            lease = take_lead(connection, name)
+        except (SQLAlchemyError, psycopg.Error) as error:
+            raise translated(error) from error
+        if lease is None:
+            connection.close()
+        return lease
 
     def ping(self) -> None:
         """Ask the database for an answer; raises Transient or Permanent when there is none."""
