@@ -62,7 +62,7 @@ def win_rate(record: Record, limits: Limits, equity: Decimal) -> Measure | None:
 
 
 def sharpe(record: Record, limits: Limits, equity: Decimal) -> Measure | None:
-    """Annualised Sharpe ratio, once there are samples enough."""
+    """Mean over deviation of the profit per closed position, once there are samples enough."""
     return at_least(record.sharpe, limits.sharpe_min, "ratio") if _counts(record, limits) else None
 
 

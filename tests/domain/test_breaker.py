@@ -22,7 +22,7 @@ TRIPS: list[tuple[Rule, dict[str, Any], dict[str, Any]]] = [
     (Rule.DRAWDOWN_EXCEEDS_LIMIT, {"peak_equity": D(11700)}, {"peak_equity": D(11800)}),
     (Rule.CONSECUTIVE_LOSSES_EXCEED_LIMIT, {"consecutive_losses": 9}, {"consecutive_losses": 10}),
     (Rule.WIN_RATE_BELOW_FLOOR, RATED | {"win_rate": D("0.25")}, RATED | {"win_rate": D("0.24")}),
-    (Rule.SHARPE_BELOW_FLOOR, RATED | {"sharpe": D(-3)}, RATED | {"sharpe": D("-3.1")}),
+    (Rule.SHARPE_BELOW_FLOOR, RATED | {"sharpe": D("-0.5")}, RATED | {"sharpe": D("-0.6")}),
 ]
 
 

@@ -182,8 +182,8 @@ CASES = [
     ),
     Case(
         Rule.SHARPE_BELOW_FLOOR,
-        {"book": world.record(sharpe=D(-3), closed_trades=20)},
-        {"book": world.record(sharpe=D("-3.1"), closed_trades=20)},
+        {"book": world.record(sharpe=D("-0.5"), closed_trades=20)},
+        {"book": world.record(sharpe=D("-0.6"), closed_trades=20)},
     ),
     Case(
         Rule.COOLING_DOWN,

@@ -83,7 +83,8 @@ class Record:
     """The account's recent results: signed money in the settle asset, rates as fractions, counts of closed positions.
 
     `day_profit` is realised today (UTC) after costs plus unrealised now; `win_rate` and `sharpe` are None below the
-    minimum sample; `peak_equity` is the highest equity seen since the last breaker reset. Streak, rates and peak count
+    minimum sample, and `sharpe` is the mean net profit per closed position over its standard deviation, not annualised: a
+    trade is no period of time (trap 14); `peak_equity` is the highest equity seen since the last breaker reset. Streak, rates and peak count
     from the end of the last breaker cool-down that is over: otherwise what tripped it would trip it again for ever.
     """
 

@@ -132,7 +132,9 @@ class Limits:
     drawdown_max: Decimal | None = field(default=None, metadata=_decimal("fraction of peak equity", "B-44, T-26"))
     consecutive_losses_max: int | None = field(default=None, metadata=_whole("losses in a row", "B-48, T-27"))
     win_rate_min: Decimal | None = field(default=None, metadata=_decimal("fraction of closed positions", "T-28"))
-    sharpe_min: Decimal | None = field(default=None, metadata=_decimal("annualised Sharpe ratio", "T-29"))
+    sharpe_min: Decimal | None = field(
+        default=None, metadata=_decimal("mean over deviation of net profit per closed position", "T-29")
+    )
     samples_min: int | None = field(
         default=None, metadata=_whole("closed positions before a rate counts", "T-28, T-29")
     )
@@ -225,7 +227,7 @@ _STANDARD = Limits(
     drawdown_max=_D("0.15"),
     consecutive_losses_max=10,
     win_rate_min=_D("0.25"),
-    sharpe_min=_D(-3),
+    sharpe_min=_D("-0.5"),
     samples_min=20,
     breaker_cooldown_min=24 * _hours,
     stop_cooldown_min=None,
