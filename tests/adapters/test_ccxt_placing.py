@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -172,3 +173,15 @@ def test_error_codes_keep_their_classes_on_a_local_address(server: ScriptedServe
     with account._clients.lease(1) as client:
         table = client.get_exceptions_by_url(f"{server.url}/fapi/v1/order", "exact")
     assert table["-2019"].__name__ == "InsufficientFunds"
+
+
+def test_a_placement_bears_the_time_of_its_commit_however_late_it_leaves(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    account = venue(server, clock)
+    clock.advance(timedelta(seconds=3))
+    account.place(intent(), NOON)
+    account.find(intent())
+    (placement,), (question,) = server.asked(*ORDER), server.asked("GET", "/fapi/v1/order")
+    assert placement.form["timestamp"] == str(int(NOON.timestamp() * 1000))
+    assert question.query["timestamp"] == str(int(clock.now().timestamp() * 1000))

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-import ccxt  # type: ignore[import-untyped]
+import ccxt
 
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.pacing import Pacer
@@ -97,6 +97,12 @@ class Guarded(Quiet):
 
     tw_pacer: Pacer | None
     tw_last: Exchange | None
+    tw_stamp: datetime | None
+
+    def milliseconds(self) -> int:
+        """Venue time; a placement bears the time at which it was committed, so that its window is known beforehand."""
+        stamp = self.tw_stamp
+        return super().milliseconds() if stamp is None else int(stamp.timestamp() * 1000)
 
     def throttle(self, cost: float | None = None) -> None:
         if self.tw_pacer is not None:
@@ -111,7 +117,7 @@ class Guarded(Quiet):
     ) -> str:
         if self.tw_last is not None:
             self.tw_last.status, self.tw_last.body = code, text
-        return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc,no-any-return]
+        return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc]
 
 
 def rebase(urls: Any, base_url: str) -> Any:
@@ -196,7 +202,7 @@ class Clients:
         try:
             kind = getattr(ccxt, self.link.capability.ccxt_id)
             client = connect(kind, Guarded, self.link, self.clock, self._credentials)
-            client.tw_pacer, client.tw_last = self._pacer, None
+            client.tw_pacer, client.tw_last, client.tw_stamp = self._pacer, None, None
             return client
         except BaseException:
             with self._lock:

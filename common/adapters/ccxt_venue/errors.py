@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import ccxt  # type: ignore[import-untyped]
+import ccxt
 
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Exchange

@@ -10,7 +10,7 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-import ccxt.pro  # type: ignore[import-untyped]
+import ccxt.pro
 
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Connection, Quiet, connect
