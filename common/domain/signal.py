@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -53,13 +53,24 @@ class ExitPlan:
 
         On a grid of prices this rounding never changes which candle touches a level.
         """
+        if self.stop_fraction is None and self.target_fraction is None:
+            return self
         away, back = (ceil_to, floor_to) if side is Side.LONG else (floor_to, ceil_to)
         stop, target = self.stop, self.target
         if self.stop_fraction is not None:
             stop = back(entry_price * (1 - side.sign * self.stop_fraction), tick)
         if self.target_fraction is not None:
             target = away(entry_price * (1 + side.sign * self.target_fraction), tick)
-        return replace(self, stop=stop, target=target)
+        return ExitPlan(
+            stop=stop,
+            target=target,
+            trail_distance=self.trail_distance,
+            trail_activation=self.trail_activation,
+            max_hold=self.max_hold,
+            min_hold=self.min_hold,
+            stop_fraction=self.stop_fraction,
+            target_fraction=self.target_fraction,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid5
@@ -246,13 +246,25 @@ def closed_position(
 ) -> Position:
     """The position once it was left at `price` at `now`."""
     position = held.position
-    return replace(
-        position,
-        quantity=ZERO,
+    return Position(
+        id=position.id,
+        tenant_id=position.tenant_id,
+        account_id=position.account_id,
+        venue=position.venue,
+        instrument=position.instrument,
+        side=position.side,
+        strategy=position.strategy,
+        signal_id=position.signal_id,
+        leverage=position.leverage,
+        exits=position.exits,
+        opened_quantity=position.opened_quantity,
+        entry_price=position.entry_price,
         exit_price=price,
         gross_profit=(price - position.entry_price) * position.quantity * position.side.sign,
         fees=held.paid + fee,
         funding=funding,
+        best_price=position.best_price,
+        opened_at=position.opened_at,
         closed_at=now,
         close_reason=reason,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,9 +13,9 @@ import numpy.typing as npt
 from common.domain import sizing
 from common.domain.backtest.account import MINIMUM_SAMPLE, Ledger
 from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
-from common.domain.market import InstrumentStatus
+from common.domain.market import Instrument, InstrumentStatus
 from common.domain.money import ZERO
-from common.domain.risk.caps import Terms, leverage_limit, terms_of
+from common.domain.risk.caps import Terms, base_of, leverage_limit, terms_of
 from common.domain.risk.limits import CORRELATED, MAJORS, Limits
 from common.domain.risk.rulebook import EDGE_SHARE
 from common.domain.signal import ExitPlan, Side
@@ -42,20 +41,6 @@ class Cleared:
 @dataclass(frozen=True, slots=True)
 class Stacked:
     """An entry that the judge would refuse for what is held in the same instrument already."""
-
-
-def _safely_below(value: float, limit: Decimal | int | None) -> bool:
-    if limit is None:
-        return True
-    bound = float(limit)
-    return value < bound - MARGIN * max(1.0, abs(bound))
-
-
-def _safely_above(value: float, limit: Decimal | int | None) -> bool:
-    if limit is None:
-        return True
-    bound = float(limit)
-    return value > bound + MARGIN * max(1.0, abs(bound))
 
 
 def clear_markets(
@@ -152,26 +137,87 @@ class Standing:
     positions: int
 
 
-def clear(asked: Asked, ledger: Ledger, limits: Limits, standing: Standing) -> Cleared | Stacked | None:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The limits that are asked at every entry, in floats; infinite where not set."""
+
+    limits: Limits
+    needs_judge: bool
+    multiple: float
+    major_multiple: float
+    notional: float
+    exposure: float
+    symbol_exposure: float
+    strategy_exposure: float
+    margin_use: float
+    btc_quantity: float
+    daily_loss: float
+    daily_loss_amount: float
+    drawdown: float
+    win_rate: float
+    sharpe: float
+    samples: int
+    consecutive_losses: int | None
+
+    @classmethod
+    def of(cls, limits: Limits) -> Bounds:
+        """The bounds of `limits`; a size that depends on past payoffs always needs the judge."""
+
+        def most(limit: Decimal | None) -> float:
+            return math.inf if limit is None else float(limit)
+
+        def least(limit: Decimal | None) -> float:
+            return -math.inf if limit is None else float(limit)
+
+        return cls(
+            limits=limits,
+            needs_judge=limits.kelly_share_max is not None,
+            multiple=most(limits.notional_equity_max),
+            major_multiple=most(limits.major_notional_equity_max),
+            notional=most(limits.notional_max),
+            exposure=most(limits.exposure_max),
+            symbol_exposure=most(limits.symbol_exposure_max),
+            strategy_exposure=most(limits.strategy_exposure_max),
+            margin_use=most(limits.margin_use_max),
+            btc_quantity=most(limits.btc_quantity_max),
+            daily_loss=most(limits.daily_loss_max),
+            daily_loss_amount=most(limits.daily_loss_amount_max),
+            drawdown=most(limits.drawdown_max),
+            win_rate=least(limits.win_rate_min),
+            sharpe=least(limits.sharpe_min),
+            samples=max(limits.samples_min or 0, MINIMUM_SAMPLE),
+            consecutive_losses=limits.consecutive_losses_max,
+        )
+
+
+def clear(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing) -> Cleared | Stacked | None:
     """What the judge would say where it is beyond doubt, else None.
 
     Only for entries whose market is clear (`clear_markets`), and for accounts that are active, reconciled, without halts
     and without an advisor, as those of a backtest are.
     """
-    instrument = asked.market.instrument
-    is_special = asked.pays_funding or (limits.kelly_share_max is not None and asked.exits.target is not None)
-    if is_special or standing.equity <= 0 or not _record_is_clear(instrument.symbol, ledger, limits, standing):
+    instrument, limits = asked.market.instrument, bounds.limits
+    if asked.pays_funding or bounds.needs_judge or standing.equity <= 0:
+        return None
+    if not _record_is_clear(instrument.symbol, ledger, bounds, standing):
         return None
     leverage = sizing.leverage_for(instrument, asked.price, asked.exits.stop, limits)
     terms = terms_of(instrument, asked.strategy, asked.price, asked.exits.stop, leverage, limits)
-    quantity = _quantity(asked, ledger, limits, standing, terms)
+    quantity = _quantity(asked, ledger, bounds, standing, terms)
     if quantity is None or not _is_large_enough(quantity, asked, limits):
         return None
     if asked.side in standing.sides:
         return Stacked()
-    if standing.sides or (instrument.base in CORRELATED and limits.correlated_count_max is not None):
+    if standing.sides or not _correlation_is_clear(instrument, ledger, limits):
         return None
     return Cleared(quantity, terms) if _rate_is_clear(ledger, limits, standing.now) else None
+
+
+def _correlation_is_clear(instrument: Instrument, ledger: Ledger, limits: Limits) -> bool:
+    limit = limits.correlated_count_max
+    if limit is None or instrument.base not in CORRELATED:
+        return True
+    return 1 + sum(base_of(held.position.instrument) in CORRELATED for held in ledger.open.values()) <= limit
 
 
 def _is_large_enough(quantity: Decimal, asked: Asked, limits: Limits) -> bool:
@@ -187,8 +233,8 @@ def _rate_is_clear(ledger: Ledger, limits: Limits, now: datetime) -> bool:
     return (by_minute is None or minute < by_minute) and (by_hour is None or hour < by_hour)
 
 
-def _record_is_clear(symbol: str, ledger: Ledger, limits: Limits, standing: Standing) -> bool:
-    now = standing.now
+def _record_is_clear(symbol: str, ledger: Ledger, bounds: Bounds, standing: Standing) -> bool:
+    now, limits = standing.now, bounds.limits
     if ledger.cooling_until is not None and ledger.cooling_until > now:
         return False
     rest = ledger.symbol_cooling.get(symbol)
@@ -196,36 +242,36 @@ def _record_is_clear(symbol: str, ledger: Ledger, limits: Limits, standing: Stan
         return False
     if limits.position_count_max is not None and standing.positions + 1 > limits.position_count_max:
         return False
-    if limits.consecutive_losses_max is not None and ledger.streak >= limits.consecutive_losses_max:
+    if bounds.consecutive_losses is not None and ledger.streak >= bounds.consecutive_losses:
         return False
     peak = max(float(ledger.peak), standing.equity)
-    return _safely_below((peak - standing.equity) / peak, limits.drawdown_max) and rates_are_clear(ledger, limits)
+    return (peak - standing.equity) / peak < bounds.drawdown - MARGIN and rates_are_clear(ledger, bounds)
 
 
-def rates_are_clear(ledger: Ledger, limits: Limits) -> bool:
+def rates_are_clear(ledger: Ledger, bounds: Bounds) -> bool:
     """Whether win rate and Sharpe are beyond doubt above their floors, or too few results to count."""
     count = len(ledger.recent)
-    if count < max(limits.samples_min or 0, MINIMUM_SAMPLE):
-        # Between the two numbers the judge has a rate to look at and does not count it, or none at all.
+    if count < bounds.samples:
+        # Below either number the judge has no rate, or does not count it.
         return True
-    if not _safely_above(ledger.recent_wins / count, limits.win_rate_min):
+    if ledger.recent_wins / count < bounds.win_rate + MARGIN:
         return False
-    return limits.sharpe_min is None or _sharpe_is_clear(ledger, limits.sharpe_min)
-
-
-def _sharpe_is_clear(ledger: Ledger, limit: Decimal) -> bool:
-    count, total, squares = len(ledger.recent), float(ledger.recent_sum), float(ledger.recent_squares)
+    total, squares = float(ledger.recent_sum), float(ledger.recent_squares)
     mean = total / count
     variance = (squares - mean * total) / (count - 1)
-    return variance > 1e-6 * squares and _safely_above(mean / math.sqrt(variance), limit)
+    # Where the results hardly vary, the difference above has lost the digits that would decide.
+    is_sound = variance > 1e-6 * squares
+    floor = bounds.sharpe + MARGIN * max(1.0, abs(bounds.sharpe)) if bounds.sharpe > -math.inf else -math.inf
+    return floor == -math.inf or (is_sound and mean / math.sqrt(variance) > floor)
 
 
-def _quantity(asked: Asked, ledger: Ledger, limits: Limits, standing: Standing, terms: Terms) -> Decimal | None:
+def _quantity(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms) -> Decimal | None:
     """The quantity that sizing would give, when floats are sure of it; None when not, or when a limit has no room."""
     low, high = math.inf, math.inf
-    for whole, used, per_unit in _rooms(asked, ledger, limits, standing, terms):
-        room, doubt = (whole - used) / per_unit, ROUNDING * (abs(whole) + abs(used)) / per_unit
-        low, high = min(low, room - doubt), min(high, room + doubt)
+    for whole, used, per_unit in _rooms(asked, ledger, bounds, standing, terms):
+        if whole < math.inf:
+            room, doubt = (whole - used) / per_unit, ROUNDING * (whole + abs(used)) / per_unit
+            low, high = min(low, room - doubt), min(high, room + doubt)
     step = float(terms.instrument.step_size)
     steps = math.floor(low / step * (1 - ROUNDING))
     if steps < 1 or steps != math.floor(high / step * (1 + ROUNDING)):
@@ -234,42 +280,29 @@ def _quantity(asked: Asked, ledger: Ledger, limits: Limits, standing: Standing, 
 
 
 def _rooms(
-    asked: Asked, ledger: Ledger, limits: Limits, standing: Standing, terms: Terms
-) -> Iterator[tuple[float, float, float]]:
+    asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
+) -> tuple[tuple[float, float, float], ...]:
     """(limit, used, what one unit adds) of everything that bounds a size, as `sizing` and `caps` count it."""
-    instrument, equity = terms.instrument, standing.equity
+    instrument, equity, limits = terms.instrument, standing.equity, bounds.limits
     worst, unit_risk = float(terms.worst_price), float(terms.unit_risk)
     per_margin = worst / terms.leverage
-    is_btc = instrument.base == "BTC"
-    yield equity * float(sizing.risk_fraction(limits, asked.confidence, None, None)), 0.0, unit_risk
-    yield float(instrument.max_quantity), 0.0, 1.0
-    yield leverage_limit(instrument, limits) * equity, standing.notional, worst
-    yield equity, standing.margin, per_margin + worst * float(instrument.taker_fee)
-    multiple = limits.major_notional_equity_max if instrument.base in MAJORS else limits.notional_equity_max
-    if multiple is not None:
-        yield float(multiple) * equity, 0.0, worst
-    if limits.notional_max is not None:
-        yield float(limits.notional_max), 0.0, worst
-    if limits.exposure_max is not None:
-        yield float(limits.exposure_max) * equity, standing.notional, worst
-    if limits.symbol_exposure_max is not None:
-        yield float(limits.symbol_exposure_max) * equity, standing.in_symbol, worst
-    if limits.strategy_exposure_max is not None:
-        yield float(limits.strategy_exposure_max) * equity, standing.in_strategy, worst
-    if limits.margin_use_max is not None:
-        yield float(limits.margin_use_max) * equity, standing.margin, per_margin
-    if is_btc and limits.btc_quantity_max is not None:
+    start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else equity
+    lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised)) + standing.risk
+    budget = equity * float(sizing.risk_fraction(limits, asked.confidence, None, None))
+    multiple = bounds.major_multiple if instrument.base in MAJORS else bounds.multiple
+    return (
+        (budget, 0.0, unit_risk),
+        (float(instrument.max_quantity), 0.0, 1.0),
+        (leverage_limit(instrument, limits) * equity, standing.notional, worst),
+        (equity, standing.margin, per_margin + worst * float(instrument.taker_fee)),
+        (multiple * equity, 0.0, worst),
+        (bounds.notional, 0.0, worst),
+        (bounds.exposure * equity, standing.notional, worst),
+        (bounds.symbol_exposure * equity, standing.in_symbol, worst),
+        (bounds.strategy_exposure * equity, standing.in_strategy, worst),
+        (bounds.margin_use * equity, standing.margin, per_margin),
         # Approximate where some is held; such an entry is stacked or goes to the judge.
-        yield float(limits.btc_quantity_max), standing.in_symbol / worst, 1.0
-    yield from _loss_room(ledger, limits, standing, unit_risk)
-
-
-def _loss_room(
-    ledger: Ledger, limits: Limits, standing: Standing, unit_risk: float
-) -> Iterator[tuple[float, float, float]]:
-    start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else standing.equity
-    lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised))
-    if limits.daily_loss_max is not None:
-        yield float(limits.daily_loss_max) * start, lost + standing.risk, unit_risk
-    if limits.daily_loss_amount_max is not None:
-        yield float(limits.daily_loss_amount_max), lost + standing.risk, unit_risk
+        (bounds.btc_quantity if instrument.base == "BTC" else math.inf, standing.in_symbol / worst, 1.0),
+        (bounds.daily_loss * start, lost, unit_risk),
+        (bounds.daily_loss_amount, lost, unit_risk),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -22,6 +22,7 @@ from common.domain.backtest.account import (
 from common.domain.backtest.clearance import (
     MARGIN,
     Asked,
+    Bounds,
     Cleared,
     Stacked,
     Standing,
@@ -210,7 +211,11 @@ class Marks:
 
     def at(self, market: int, at_ms: int) -> float:
         """Close of the last bar of `market` that had closed at `at_ms`; NaN before the first."""
-        return self.closes[market].item((at_ms - self.start) // self.step)
+        return self.closes[market].item(self.place(at_ms))
+
+    def place(self, at_ms: int) -> int:
+        """Where `at_ms` lies in every market's closes."""
+        return (at_ms - self.start) // self.step
 
 
 class _Run:
@@ -221,6 +226,7 @@ class _Run:
         self.venue = setup.markets[0].instrument.venue
         self.ledger = Ledger(backtest_account(self.venue, setup.profile), setup.equity, setup.limits)
         self.marks = Marks(setup.markets)
+        self.bounds = Bounds.of(setup.limits)
         self.endings: list[tuple[int, int, int, Held, Leaving]] = []
         self.positions: list[Position] = []
         self.decisions: list[Decided] = []
@@ -253,25 +259,25 @@ class _Run:
         if self.ledger.is_new_day(now):
             self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
         self.ledger.close(held, closed, now)
-        self.watch(at_ms)
-        if self.judge_all or may_trip(self.ledger, self.setup.limits, self.guess(at_ms)):
+        profit = self.guess(at_ms)
+        self.watch(at_ms, profit)
+        if self.judge_all or may_trip(self.ledger, self.bounds, profit):
             self.ledger.look(now, self.unrealised(at_ms))
         self.positions.append(closed)
 
-    def watch(self, at_ms: int) -> None:
+    def watch(self, at_ms: int, profit: float) -> None:
         """Remember the equity where it may be the highest yet."""
         ledger = self.ledger
-        if float(ledger.wallet) + self.guess(at_ms) > float(ledger.peak) * (1.0 - MARGIN):
+        if float(ledger.wallet) + profit > float(ledger.peak) * (1.0 - MARGIN):
             ledger.observe(ledger.wallet + self.unrealised(at_ms))
 
     def guess(self, at_ms: int) -> float:
         """Profit of what is held at the last closes, in floats."""
-        marks = self.marks
-        return sum(
-            (marks.at(held.market, at_ms) - held.entry) * held.units
-            for held in self.ledger.open.values()
-            if held.opened_ms < at_ms
-        )
+        closes, place, total = self.marks.closes, self.marks.place(at_ms), 0.0
+        for held in self.ledger.open.values():
+            if held.opened_ms < at_ms:
+                total += (closes[held.market].item(place) - held.entry) * held.units
+        return total
 
     def unrealised(self, at_ms: int) -> Decimal:
         """Profit of what is held at the last closes; a position that opens at this very moment has none yet."""
@@ -288,8 +294,9 @@ class _Run:
             return
         if self.ledger.is_new_day(now):
             self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
-        self.watch(at_ms)
-        verdict = self.verdict(at_ms, now, item, order, side, plan)
+        profit = self.guess(at_ms)
+        self.watch(at_ms, profit)
+        verdict = self.verdict(at_ms, now, item, order, side, plan, profit)
         if isinstance(verdict, Veto):
             self.decisions.append(Decided(item.market, item.strategy, bar, VETOED, verdict))
             return
@@ -297,11 +304,11 @@ class _Run:
         self.decisions.append(Decided(item.market, item.strategy, bar, outcome, None, verdict.quantity))
 
     def verdict(
-        self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan
+        self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan, profit: float
     ) -> Approval | Veto:
         if item.is_clear[order] and not self.judge_all:
             asked = self.asked(item, int(item.bars[order]), side, plan)
-            found = clear(asked, self.ledger, self.setup.limits, self.standing(at_ms, now, item))
+            found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
                 reserved = reservation(found.terms, found.quantity)
                 return Approval(found.quantity, found.terms.leverage, self.within_limits(plan), reserved)
@@ -330,7 +337,16 @@ class _Run:
             return plan
         longest = [hold for hold in (plan.max_hold, limits.hold_max) if hold is not None]
         least = [hold for hold in (plan.min_hold, limits.hold_min) if hold is not None]
-        return replace(plan, max_hold=min(longest, default=None), min_hold=max(least, default=None))
+        return ExitPlan(
+            plan.stop,
+            plan.target,
+            plan.trail_distance,
+            plan.trail_activation,
+            min(longest, default=None),
+            max(least, default=None),
+            plan.stop_fraction,
+            plan.target_fraction,
+        )
 
     def asked(self, item: Prepared, bar: int, side: Side, plan: ExitPlan) -> Asked:
         market, assumptions = self.setup.markets[item.market], self.setup.assumptions
@@ -346,14 +362,13 @@ class _Run:
             market.funding is not None and self.setup.limits.funding_bps_max is not None,
         )
 
-    def standing(self, at_ms: int, now: datetime, item: Prepared) -> Standing:
+    def standing(self, now: datetime, item: Prepared, profit: float) -> Standing:
         ledger, here = self.ledger, self.held_in[item.market]
-        unrealised = self.guess(at_ms)
         strategy = self.setup.strategies[item.strategy].name
         return Standing(
             now,
-            float(ledger.wallet) + unrealised,
-            unrealised,
+            float(ledger.wallet) + profit,
+            profit,
             float(ledger.sums.notional),
             float(ledger.sums.margin),
             float(ledger.sums.risk),
@@ -427,20 +442,17 @@ class _Run:
         )
 
 
-def may_trip(ledger: Ledger, limits: Limits, unrealised: float) -> bool:
+def may_trip(ledger: Ledger, bounds: Bounds, unrealised: float) -> bool:
     """Whether the breaker could open now; told by floats, with a margin on the side of asking it."""
-    if limits.consecutive_losses_max is not None and ledger.streak >= limits.consecutive_losses_max:
+    if bounds.consecutive_losses is not None and ledger.streak >= bounds.consecutive_losses:
         return True
     start = float(ledger.day_start_equity)
     earned = float(ledger.realised_today - ledger.paid) + unrealised
     worth, peak = start + earned, max(float(ledger.peak), float(ledger.wallet) + unrealised)
-    allowed = [float(share) * start for share in (limits.daily_loss_max,) if share is not None]
-    allowed += [float(amount) for amount in (limits.daily_loss_amount_max,) if amount is not None]
-    if start <= 0 or peak <= 0 or any(-earned > loss * (1.0 - MARGIN) for loss in allowed):
+    allowed = min(bounds.daily_loss * start, bounds.daily_loss_amount)
+    if start <= 0 or peak <= 0 or -earned > allowed * (1.0 - MARGIN):
         return True
-    if limits.drawdown_max is not None and (peak - worth) / peak > float(limits.drawdown_max) - MARGIN:
-        return True
-    return not rates_are_clear(ledger, limits)
+    return (peak - worth) / peak > bounds.drawdown - MARGIN or not rates_are_clear(ledger, bounds)
 
 
 def _moments(setup: Setup, prepared: dict[tuple[int, int], Prepared]) -> Iterator[tuple[int, int, int, int]]:

@@ -133,12 +133,13 @@ class Rules:
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters: Any = parameters if parameters is not None else self.parameters_type()
+        digest = self.parameters.digest
+        self._version = f"{self.revision}-{digest}" if digest else self.revision
 
     @property
     def version(self) -> str:
         """Revision, and a digest of the parameters where they are not the defaults."""
-        digest = self.parameters.digest
-        return f"{self.revision}-{digest}" if digest else self.revision
+        return self._version
 
     @property
     def features(self) -> tuple[str, ...]:
