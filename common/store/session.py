@@ -22,6 +22,9 @@ def plain_json(value: Any) -> str:
     return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+# Without it SQLAlchemy forgets how many rows an INSERT made.
+_OPTIONS = {"preserve_rowcount": True}
+
 AnyRow = Row[*tuple[Any, ...]]
 
 
@@ -47,7 +50,7 @@ class Session:
         """Send `statement`, or raise Transient or Permanent."""
         prepared = _prepared(statement) if isinstance(statement, str) else statement
         try:
-            return self.connection.execute(prepared, parameters or {})
+            return self.connection.execute(prepared, parameters or {}, execution_options=_OPTIONS)
         except (SQLAlchemyError, ValueError) as error:
             raise translated(error) from error
 
