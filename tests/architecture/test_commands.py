@@ -19,8 +19,21 @@ HOPELESS_LOCK = "no-such-package-anywhere==1.0 --hash=sha256:" + "0" * 64 + "\n"
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
+    """A fresh clone, on which nothing has been run."""
+    return make_clone(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone after its first set-up; making the environment takes seconds, so the tests of this file share one."""
+    folder = make_clone(tmp_path_factory.mktemp("made"))
+    assert setup(folder).returncode == 0
+    return folder
+
+
+def make_clone(place: Path) -> Path:
     """A project that needs no package, in a folder whose name is hard on scripts."""
-    folder = tmp_path / "a clone's folder"
+    folder = place / "a clone's folder"
     (folder / ".ci").mkdir(parents=True)
     shutil.copy2(PROJECT / ".ci" / "setup", folder / ".ci" / "setup")
     (folder / "cli").mkdir()
@@ -62,24 +75,22 @@ def test_make_alone_prints_every_command() -> None:
     assert [name for name in documented if f"make {name} " not in shown] == []
 
 
-def test_set_up_gives_a_command_that_runs_from_anywhere(clone: Path, tmp_path: Path) -> None:
-    assert setup(clone).returncode == 0
-    command = [str(clone / ".venv" / "bin" / "tradewinds"), "up", "--for", "1s"]
+def test_set_up_gives_a_command_that_runs_from_anywhere(made: Path, tmp_path: Path) -> None:
+    command = [str(made / ".venv" / "bin" / "tradewinds"), "up", "--for", "1s"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == (
         "the fleet ['up', '--for', '1s']\n"
     )
 
 
-def test_a_second_set_up_does_nothing(clone: Path) -> None:
-    setup(clone)
-    again = setup(clone)
+def test_a_second_set_up_does_nothing(made: Path) -> None:
+    setup(made)
+    again = setup(made)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
 
-def test_a_changed_lock_is_installed(clone: Path) -> None:
-    setup(clone)
-    (clone / "requirements.lock").write_text("# changed\n")
-    assert "installing what requirements.lock names" in setup(clone).stderr
+def test_a_changed_lock_is_installed(made: Path) -> None:
+    (made / "requirements.lock").write_text("# changed\n")
+    assert "installing what requirements.lock names" in setup(made).stderr
 
 
 def test_an_old_python_is_refused_with_the_way_out(clone: Path) -> None:

@@ -1,0 +1,1 @@
+"""The containers and manifests, tested without an engine."""
