@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         ours = {
             variable(name): ",".join(value) if isinstance(value, tuple) else str(value)
             for name in type(self).model_fields
-            if (value := getattr(self, name)) is not None and not isinstance(value, SecretStr)
+            if (value := getattr(self, name)) not in (None, ()) and not isinstance(value, SecretStr)
         }
         replaced = {name + FILE_SUFFIX for name in ours}
         return {name: value for name, value in base.items() if name not in replaced} | ours

@@ -7,11 +7,13 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import Row
 
 from common.domain.advice import Advice
+from common.domain.codec import decode, encode
 from common.domain.decision import Decision
 from common.domain.fill import Fill, Funding
 from common.domain.job import Job
@@ -32,11 +34,17 @@ class Codec(Generic[T]):
     """Field by field: enums as their values, tuples as arrays, a nested dataclass as columns of the same row.
 
     `nested` names the fields that are spread into columns, with the prefix of those columns; a nested value all of
-    whose columns are null is None. `renamed` maps a field to its column where they differ.
+    whose columns are null is None. `renamed` maps a field to its column where they differ; `whole`
+    names the fields that are kept as JSON in one column.
     """
 
     def __init__(
-        self, kind: type[T], *, nested: Mapping[str, str] | None = None, renamed: Mapping[str, str] | None = None
+        self,
+        kind: type[T],
+        *,
+        nested: Mapping[str, str] | None = None,
+        renamed: Mapping[str, str] | None = None,
+        whole: frozenset[str] = frozenset(),
     ) -> None:
         self.kind = kind
         hints = typing.get_type_hints(kind)
@@ -49,11 +57,16 @@ class Codec(Generic[T]):
                 self._spread.append((field.name, Codec(hint, renamed=own), nested[field.name]))
             else:
                 column = (renamed or {}).get(field.name, field.name)
-                self._plain.append((field.name, column, _loader(hint)))
+                load = partial(decode, hint) if field.name in whole else _loader(hint)
+                self._plain.append((field.name, column, load))
+        self._whole = whole
 
     def row(self, value: T) -> dict[str, Any]:
         """`value` as columns."""
-        columns = {column: _dumped(getattr(value, name)) for name, column, _ in self._plain}
+        columns = {
+            column: encode(getattr(value, name)) if name in self._whole else _dumped(getattr(value, name))
+            for name, column, _ in self._plain
+        }
         for name, codec, prefix in self._spread:
             inner = getattr(value, name)
             names = codec.columns()
@@ -109,7 +122,7 @@ def _dumped(item: Any) -> Any:
 
 
 INSTRUMENT = Codec(Instrument)
-SIGNAL = Codec(Signal, nested={"exits": ""})
+SIGNAL = Codec(Signal, whole=frozenset({"exits"}))
 ADVICE = Codec(Advice)
 TENANT = Codec(Tenant)
 ACCOUNT = Codec(Account)
@@ -120,7 +133,7 @@ DECISION = Codec(Decision, nested={"veto": "veto_"})
 ORDER = Codec(Order, nested={"intent": ""}, renamed={"order_id": "id"})
 FILL = Codec(Fill)
 FUNDING = Codec(Funding)
-POSITION = Codec(Position, nested={"exits": ""})
+POSITION = Codec(Position, whole=frozenset({"exits"}))
 RESERVATION = Codec(Reservation)
 PAPER_ORDER = Codec(PaperOrder)
 PAPER_FILL = Codec(PaperFill)

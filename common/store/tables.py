@@ -79,15 +79,9 @@ def _document(name: str) -> Column[Any]:
     return Column(name, JSON(), nullable=False)
 
 
-def _exits() -> list[Column[Any]]:
-    return [
-        _money("stop"),
-        _money("target", nullable=True),
-        _money("trail_distance", nullable=True),
-        _money("trail_activation", nullable=True),
-        Column("max_hold", Interval(), nullable=True),
-        Column("min_hold", Interval(), nullable=True),
-    ]
+def _exits() -> Column[Any]:
+    # An exit plan is read and written whole; its parts are nothing to ask the database about.
+    return Column("exits", JSON(), nullable=False)
 
 
 def _tenant_table(name: str, key: tuple[str, ...], *items: Any) -> Table:
@@ -154,7 +148,7 @@ signals = Table(
     _text("side"),
     _money("confidence"),
     _money("price"),
-    *_exits(),
+    _exits(),
     Column("reasons", ARRAY(Text()), nullable=False),
     _document("features"),
     _time("closed_at"),
@@ -538,7 +532,7 @@ positions = _tenant_table(
     _text("strategy"),
     _uuid("signal_id", nullable=True),
     _count("leverage"),
-    *_exits(),
+    _exits(),
     _money("quantity"),
     _money("opened_quantity"),
     _money("entry_price"),
