@@ -50,6 +50,12 @@ _DEPTH_MAX = 8
 _LOG_FILE_BYTES_MAX = 20_000_000
 _LOG_FILES_KEPT = 5
 
+# Libraries that write a line for each of their messages or requests; what matters of those, the stage helper logs.
+_NOISY = (
+    *("httpx", "httpcore", "httpx2", "ccxt", "openai", "urllib3", "asyncio", "kombu", "amqp", "alembic"),
+    *("celery.beat", "celery.app.trace", "celery.worker.strategy", "celery.worker.request"),
+)
+
 _known_secrets: set[str] = set()
 
 
@@ -136,7 +142,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None, **contex
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(settings.log_level.upper())
-    for noisy in ("httpx", "httpcore", "httpx2", "ccxt", "openai", "urllib3", "asyncio", "kombu", "amqp"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
