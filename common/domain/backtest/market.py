@@ -197,7 +197,7 @@ class BacktestMarket:
         moved = price * (ONE + sign * worse) if worse else price
         if assumptions.latency:
             edge = exact(self.columns.high[bar] if sign > 0 else self.columns.low[bar])
-            share = min(ONE, Decimal(assumptions.latency / self.columns.timeframe.duration))
+            share = min(ONE, exact(assumptions.latency / self.columns.timeframe.duration))
             moved += max(ZERO, (edge - price) * sign) * share * sign
         if moved == price:
             return price
