@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli.output import because, cell, table
 from cli.result import tenants
+from common.domain.job import Stage
 
 if TYPE_CHECKING:
     from cli.crew import Member
@@ -103,14 +104,15 @@ class Screen:
         return f"{places}  ·  Ctrl-C drains and stops"
 
     def _stages(self) -> Table:
+        waiting = {row["stage"]: row for row in self.status.get("stages", ())}
         rows = [
             {
-                "stage": row["stage"],
-                "pending": row["pending"],
-                "age": f"{float(row.get('oldest_age_s') or 0):.1f} s",
-                "rate": f"{self.rates.get(row['stage'], 0.0):.1f}/s",
+                "stage": stage.value,
+                "pending": waiting.get(stage.value, {}).get("pending", 0),
+                "age": f"{float(waiting.get(stage.value, {}).get('oldest_age_s', 0)):.1f} s",
+                "rate": f"{self.rates.get(stage.value, 0.0):.1f}/s",
             }
-            for row in self.status.get("stages", ())
+            for stage in Stage
         ]
         return table(rows, ["stage", "pending=waiting", "age=oldest", "rate=done"], "Stages")
 

@@ -15,12 +15,12 @@ COUNTS = ("signals", "advice", "verdicts", "vetoes", "orders", "fills", "positio
 
 def scans_finished(status: Mapping[str, Any]) -> int:
     """Finished scans since the world began."""
-    return int(status.get("scans", 0))
+    return finished_by_stage(status).get("signal.scan", 0)
 
 
 def finished_by_stage(status: Mapping[str, Any]) -> dict[str, int]:
     """Finished jobs of each stage since the world began."""
-    return {row["stage"]: int(row.get("finished", 0)) for row in status.get("stages", ())}
+    return {str(stage): int(count) for stage, count in status.get("finished", {}).items()}
 
 
 def one_line(status: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ from common.services.fleet import Fleet, Policy
 from common.settings import Settings
 from common.store import RoleName, Store
 from common.store import migrate as migrate_store
-from common.telemetry import ObservedAdvisor, ObservedBus
+from common.telemetry import ObservedAdvisor, ObservedBus, share_metrics
 
 __all__ = [
     "ManagedProcess",
@@ -97,6 +97,7 @@ class VenueRoom:
 
 def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None) -> Fleet:
     """The fleet of one process; `bus` is the broker it rings through, none for processes that only read or ask."""
+    share_metrics(settings)
     clock: Clock = FollowedClock(settings.simulator_url) if settings.simulator_url else SystemClock()
     role = RoleName.API if purpose == "api" else RoleName.APP
     store = Store(_database(settings), role=role, pool_size=settings.database_pool_size)

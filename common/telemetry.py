@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import structlog
 
 from common.domain.errors import Transient
-from common.domain.job import JobRef
+from common.domain.job import JobRef, Stage
 from common.domain.signal import Signal
 from common.ports.advisor import Advisor, AdvisorAnswer
 from common.ports.bus import Bus
@@ -220,9 +220,12 @@ class Metrics:
 
     def ledger(self, status: Mapping[str, Any]) -> None:
         """Mirror what `fleet_status` counted: queues by stage, orders by status, vetoes by rule."""
-        for stage, queue in status.get("queues", {}).items():
-            self.queue_depth.labels(stage).set(queue["pending"])
-            self.queue_age_seconds.labels(stage).set(queue["oldest_age_s"] or 0)
+        depths = {queue["stage"]: queue for queue in status.get("stages", ())}
+        # A stage that was drained is no longer told of, and must not keep its last depth.
+        for stage in Stage:
+            queue = depths.get(stage.value, {"pending": 0, "oldest_age_s": 0})
+            self.queue_depth.labels(stage.value).set(queue["pending"])
+            self.queue_age_seconds.labels(stage.value).set(float(queue["oldest_age_s"]))
         for state, count in status.get("orders", {}).items():
             self.orders.labels(state).set(count)
         for rule, count in status.get("vetoes", {}).items():

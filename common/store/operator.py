@@ -55,7 +55,9 @@ _COUNTS = """
         (SELECT count(*) FROM positions WHERE opened_at IS NOT NULL) AS positions_opened,
         (SELECT count(*) FROM positions WHERE closed_at IS NOT NULL) AS positions_closed,
         (SELECT count(*) FROM tenants) AS tenants,
-        (SELECT json_object_agg(state, n) FROM (SELECT state, count(*) AS n FROM jobs GROUP BY 1) AS x) AS jobs
+        (SELECT json_object_agg(state, n) FROM (SELECT state, count(*) AS n FROM jobs GROUP BY 1) AS x) AS jobs,
+        (SELECT json_object_agg(stage, n) FROM (
+            SELECT stage, count(*) AS n FROM jobs WHERE state = 'done' GROUP BY 1) AS x) AS finished
 """
 
 # Only who was subscribed all the time from the candle's close to the signal's expiry must have an outcome.
@@ -107,7 +109,7 @@ _STORY = """
 
 @dataclass(frozen=True, slots=True)
 class FleetCounts:
-    """What the fleet has done since its database was made."""
+    """What the fleet has done since its database was made; `jobs` by state, `finished` ones by stage."""
 
     signals: int
     advice: Mapping[str, int]
@@ -119,6 +121,7 @@ class FleetCounts:
     positions_closed: int
     tenants: int
     jobs: Mapping[str, int]
+    finished: Mapping[str, int]
 
 
 class MissingOutcome(NamedTuple):
