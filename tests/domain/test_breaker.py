@@ -56,7 +56,9 @@ def test_rates_wait_for_their_samples() -> None:
 def test_a_trip_is_not_repeated_while_it_lasts_and_ends_by_itself() -> None:
     broken = record(consecutive_losses=10, cooling_until=NOW + timedelta(seconds=1))
     assert breaker.trip(broken, world.LIMITS, NOW) is None
+    ended = replace(broken, cooling_until=NOW)
     healed = record(cooling_until=NOW)
+    assert breaker.trip(ended, world.LIMITS, NOW) is not None
     assert breaker.trip(healed, world.LIMITS, NOW) is None
 
 

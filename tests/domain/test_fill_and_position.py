@@ -73,37 +73,28 @@ def test_a_position_lives_from_its_first_fill_until_flat() -> None:
     opened = [fill(1, BUY, 1, 100), fill(2, BUY, 3, 104)]
     held = fold(EMPTY, opened)
     closed = fold(held, [*opened, fill(3, SELL, 1, 110), fill(4, SELL, 3, 106)])
-    assert (held.quantity, held.entry_price, held.opened_at, held.closed_at) == (
-        4,
-        103,
-        NOW + timedelta(seconds=1),
-        None,
-    )
+    assert (held.quantity, held.entry_price) == (D(4), D(103))
+    assert (held.opened_at, held.closed_at) == (NOW + timedelta(seconds=1), None)
     assert held.is_open
     assert held.unrealised(D(105)) == 8
     assert not closed.is_open
-    assert (closed.exit_price, closed.gross_profit, closed.closed_at) == (107, 16, NOW + timedelta(seconds=4))
+    assert (closed.exit_price, closed.gross_profit, closed.closed_at) == (D(107), D(16), NOW + timedelta(seconds=4))
 
 
 def test_a_short_earns_when_the_price_falls() -> None:
     short = fold(replace(EMPTY, side=Side.SHORT), [fill(1, SELL, 2, 100), fill(2, BUY, 1, 90)])
-    assert (short.quantity, short.gross_profit, short.unrealised(D(95))) == (1, 10, 5)
+    assert (short.quantity, short.gross_profit, short.unrealised(D(95))) == (D(1), D(10), D(5))
 
 
 def test_no_fills_make_an_empty_position() -> None:
     empty = fold(EMPTY, [])
-    assert (empty.quantity, empty.entry_price, empty.exit_price, empty.best_price, empty.closed_at) == (
-        0,
-        0,
-        0,
-        0,
-        None,
-    )
+    assert {empty.quantity, empty.entry_price, empty.exit_price, empty.best_price} == {D(0)}
+    assert (empty.opened_at, empty.closed_at) == (None, None)
 
 
 def test_a_closing_fill_larger_than_what_is_held_closes_what_is_held() -> None:
     closed = fold(EMPTY, [fill(1, BUY, 1, 100), fill(2, SELL, 5, 110)])
-    assert (closed.quantity, closed.gross_profit) == (0, 10)
+    assert (closed.quantity, closed.gross_profit) == (D(0), D(10))
 
 
 def test_the_best_price_seen_survives_a_fold() -> None:

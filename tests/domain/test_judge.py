@@ -17,10 +17,11 @@ from common.domain.errors import InvalidInput
 from common.domain.market import Level, OrderBook
 from common.domain.order import OrderRole, OrderSide, OrderType, client_order_id, entry_order_id
 from common.domain.position import position_id
+from common.domain.risk.book import Book, Exposure
 from common.domain.risk.judge import judge, propose, reservation
 from common.domain.risk.limits import PLATFORM_CEILINGS, PROFILES
 from common.domain.risk.verdict import Approved, Rule, Veto
-from common.domain.signal import ExitPlan, Side
+from common.domain.signal import ExitPlan, Side, Signal
 from tests.domain import risk_world as world
 from tests.domain.risk_world import NOW, D
 
@@ -116,7 +117,7 @@ def test_without_any_quote_the_proposal_is_empty_and_still_on_the_grid() -> None
     blind = world.proposed(
         signal=world.signal(price=D("40000.03")), market=world.market(book=None, last=None, mark=None)
     )
-    assert (blind.quantity, blind.price) == (0, D("40000.1"))
+    assert (blind.quantity, blind.price) == (D(0), D("40000.1"))
 
 
 money = st.decimals("0", "4000", places=2)
@@ -187,8 +188,8 @@ limit_changes = st.fixed_dictionaries(
 )
 def test_an_approved_order_crosses_no_limit_counted_independently(
     profile: str,
-    changes: dict[str, Decimal],
-    held: list[world.Exposure],
+    changes: dict[str, Any],
+    held: list[Exposure],
     orders: OrderBook,
     equity: Decimal,
     available: Decimal,
@@ -197,7 +198,7 @@ def test_an_approved_order_crosses_no_limit_counted_independently(
     short: bool,
     distance: Decimal,
 ) -> None:
-    limits = replace(PROFILES[profile], **changes, btc_liquidity_min=None)  # type: ignore[arg-type]
+    limits = replace(PROFILES[profile], **changes, btc_liquidity_min=None)
     side = Side.SHORT if short else Side.LONG
     signal = world.signal(
         side=side,
@@ -211,7 +212,7 @@ def test_an_approved_order_crosses_no_limit_counted_independently(
     assert crossed == []
 
 
-def crossings(verdict, signal, orders, book, limits) -> list[str]:  # type: ignore[no-untyped-def]
+def crossings(verdict: Approved, signal: Signal, orders: OrderBook, book: Book, limits: Any) -> list[str]:
     """Every limit that the approved order crosses, worked out without the code under test."""
     intent, held = verdict.intent, [item for item in book.exposures if item.account_id == world.ACCOUNT]
     quantity, equity, far = intent.quantity, book.equity, orders.asks if signal.side is Side.LONG else orders.bids

@@ -46,7 +46,7 @@ def test_the_grid_has_a_step_below_a_step_above_and_a_nearest(value: Decimal, st
 
 
 def test_ties_go_to_the_even_step_and_basis_points_count_ten_thousandths() -> None:
-    assert (round_to(D("0.5"), D(1)), round_to(D("1.5"), D(1))) == (0, 2)
+    assert (round_to(D("0.5"), D(1)), round_to(D("1.5"), D(1))) == (D(0), D(2))
     assert bps(D(1), D(400)) == 25
 
 
@@ -101,7 +101,7 @@ def test_a_candle_that_cannot_be_is_refused_by_its_field(field: str, changes: di
 
 def test_a_book_has_a_middle_and_a_spread_while_both_sides_are_quoted() -> None:
     book = world.orders()
-    assert (book.mid, book.spread_bps) == (40000, D("0.25"))
+    assert (book.mid, book.spread_bps) == (D(40000), D("0.25"))
     assert replace(book, bids=()).mid is None
     assert replace(book, asks=()).spread_bps is None
     assert OrderBook((), (), NOW).mid is None
@@ -109,9 +109,9 @@ def test_a_book_has_a_middle_and_a_spread_while_both_sides_are_quoted() -> None:
 
 def test_walking_takes_the_best_levels_first() -> None:
     levels = (Level(D(100), D(1)), Level(D(101), D(1)), Level(D(110), D(5)))
-    assert walk(levels, D(2)) == (D("100.5"), 2)
-    assert walk(levels, D(10)) == ((100 + 101 + 550) / D(7), 7)
-    assert walk((), D(1)) == (0, 0)
+    assert walk(levels, D(2)) == (D("100.5"), D(2))
+    assert walk(levels, D(10)) == (D(751) / D(7), D(7))
+    assert walk((), D(1)) == (D(0), D(0))
 
 
 @given(st.lists(st.decimals("0.1", "5", places=1), min_size=1, max_size=6), st.decimals("0.1", "40", places=1))

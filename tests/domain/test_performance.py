@@ -47,7 +47,7 @@ def trade(number: int, profit: object, **changes: object) -> Position:
         closed_at=START + (number + 1) * HOUR,
         close_reason=CloseReason.TARGET,
     )
-    return replace(position, **changes)  # type: ignore[arg-type]
+    return replace(position, **changes)
 
 
 def curve(*equities: object, step: timedelta = timedelta(days=1)) -> list[EquityPoint]:

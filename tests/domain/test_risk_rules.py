@@ -372,6 +372,11 @@ MORE_VETOES: list[tuple[str, Rule, dict[str, Any]]] = [
         Rule.STACKED_POSITION,
         {"book": world.book(exposures=(exposure(notional=D(100), **HEDGED | {"quantity": D("0.001")}),))},
     ),
+    (
+        "a balance that our own reservations have spent before the venue knows",
+        Rule.BALANCE_TOO_LOW,
+        {"book": world.book(exposures=(exposure(margin=D(9990)),)), "limits": world.limits(margin_use_max=None)},
+    ),
     ("too many orders an hour", Rule.ORDER_RATE_EXCEEDS_LIMIT, {"book": world.record(orders_last_hour=100)}),
     (
         "an ATR that cannot pay the costs where there is no target",

@@ -68,7 +68,7 @@ def test_leverage_keeps_liquidation_beyond_the_stop(asked: int, price: Decimal, 
     leverage = sizing.leverage_for(world.INSTRUMENT, price, stop, limits)
     assert 1 <= leverage <= max(1, asked)
     liquidation = price * (1 - 1 / Decimal(leverage)) / (1 - world.INSTRUMENT.maintenance_margin)
-    assert leverage == 1 or liquidation < stop
+    assert leverage == 1 or price - liquidation >= sizing.LIQUIDATION_BUFFER * (price - stop)
 
 
 def test_leverage_defaults_to_one_and_respects_the_venue() -> None:
