@@ -208,7 +208,9 @@ def intent(house: House, number: int = 0, **changes: Any) -> OrderIntent:
 
 def entry(house: House, number: int = 0, **changes: Any) -> Order:
     """The entry order of the house on the `number`-th signal."""
-    placed = Order(intent(house, number), OrderStatus.INTENDED, version=0, created_at=NOON + timedelta(minutes=5 * number))
+    placed = Order(
+        intent(house, number), OrderStatus.INTENDED, version=0, created_at=NOON + timedelta(minutes=5 * number)
+    )
     return replace(placed, **changes)
 
 
@@ -293,7 +295,12 @@ def position(house: House, number: int = 0, **changes: Any) -> Position:
 def closed(house: House, number: int, profit: int, at: datetime) -> Position:
     """A position of the house that was closed at `at` with `profit` after costs."""
     return position(
-        house, number, quantity=Decimal(0), gross_profit=Decimal(profit) + 10, closed_at=at, opened_at=at - timedelta(hours=1)
+        house,
+        number,
+        quantity=Decimal(0),
+        gross_profit=Decimal(profit) + 10,
+        closed_at=at,
+        opened_at=at - timedelta(hours=1),
     )
 
 
@@ -342,7 +349,9 @@ def furnish(world: World, house: House) -> None:
         uow.paper.save(
             replace(opened, positions=(held,)),
             orders=[paper_order()],
-            fills=[PaperFill(2, 1, "c1", SYMBOL, OrderSide.BUY, Decimal("0.1"), Decimal(40000), Decimal(2), False, now)],
+            fills=[
+                PaperFill(2, 1, "c1", SYMBOL, OrderSide.BUY, Decimal("0.1"), Decimal(40000), Decimal(2), False, now)
+            ],
             fundings=[PaperFunding(3, SYMBOL, Decimal("-0.1"), now)],
         )
         uow.commit()
