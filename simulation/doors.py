@@ -171,4 +171,3 @@ class AdvisorDoor:
             tokens_out=0,
             cost_usd=Decimal(0),
         )
-

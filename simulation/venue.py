@@ -159,9 +159,7 @@ class VirtualVenue:
         """Book, last and mark right now."""
         price = self.prices[instrument.symbol]
         book = self.book(instrument.symbol, 20)
-        return MarketState(
-            instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO
-        )
+        return MarketState(instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO)
 
     def account(self, account_id: UUID) -> VirtualAccount:
         """The ledger of an account, opened at first sight."""

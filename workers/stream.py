@@ -11,9 +11,8 @@ from datetime import datetime
 from common.bootstrap import build_fleet, candle_stream
 from common.domain.errors import OutcomeUnknown, Permanent, Transient
 from common.domain.market import Timeframe
-from common.ports.candle_stream import ClosedCandle
 from common.services.fleet import Fleet
-from common.services.ingest_candles import ingest_closed
+from common.services.ingest_candles import ClosedCandle, ingest_closed
 from common.services.schedule_scans import schedule_scans
 from common.settings import Settings, read_settings
 from common.telemetry import configure_logging

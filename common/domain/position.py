@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from common.domain.fill import Fill, Funding
 from common.domain.money import ZERO
 from common.domain.order import OrderSide
-from common.domain.signal import NAMESPACE, ExitPlan, Side
+from common.domain.signal import ExitPlan, Side, derived_id
 
 
 class CloseReason(StrEnum):
@@ -80,7 +80,7 @@ class Position:
 
 def position_id(entry_order: UUID) -> UUID:
     """A position is known by the entry order that opens it."""
-    return uuid5(NAMESPACE, f"position|{entry_order}")
+    return derived_id(f"position|{entry_order}")
 
 
 def fold(position: Position, fills: Iterable[Fill], fundings: Iterable[Funding] = ()) -> Position:
@@ -109,7 +109,8 @@ def fold(position: Position, fills: Iterable[Fill], fundings: Iterable[Funding] 
         opened_quantity=opened,
         entry_price=entry,
         exit_price=proceeds / closed if closed else ZERO,
-        gross_profit=(proceeds - entry * closed) * position.side.sign,
+        # Once all is closed the cost itself is used: an average price may have no exact decimal.
+        gross_profit=(proceeds - (cost if closed == opened else entry * closed)) * position.side.sign,
         fees=fees,
         funding=sum((funding.amount for funding in fundings), ZERO),
         best_price=position.best_price or entry,

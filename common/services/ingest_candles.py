@@ -14,6 +14,8 @@ from common.services.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
+__all__ = ["ClosedCandle", "ingest_candles", "ingest_closed", "refill"]
+
 
 def ingest_candles(fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, candles: Sequence[Candle]) -> int:
     """Store closed `candles` of one market; malformed ones are left out and reported. Returns how many were kept."""
@@ -43,7 +45,9 @@ def _is_sound(venue: str, symbol: str, candle: Candle) -> bool:
     return True
 
 
-def refill(fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime) -> Mapping[str, int]:
+def refill(
+    fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime
+) -> Mapping[str, int]:
     """Fetch what `symbols` lack between their last stored candle and `until`; returns candles kept per symbol asked.
 
     A market without history gets `history_candles`. One request serves every tenant.

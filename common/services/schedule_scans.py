@@ -35,9 +35,7 @@ def _add_shards(
 ) -> None:
     size = fleet.policy.shard_size
     for number, start in enumerate(range(0, len(symbols), size)):
-        request_scan(
-            fleet, uow, venue, timeframe, symbols[start : start + size], closed_at, shard=str(number), now=now
-        )
+        request_scan(fleet, uow, venue, timeframe, symbols[start : start + size], closed_at, shard=str(number), now=now)
 
 
 def request_scan(
