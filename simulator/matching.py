@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 
 from simulator.entry import held_back, resume_market
 from simulator.funding import FUNDING_MS, pay_funding
@@ -48,12 +50,9 @@ class Engine:
         change = Change()
         reached = start_ms
         try:
-            for at_ms, symbol, tick in self._agenda(start_ms, now_ms):
+            for at_ms, entries in groupby(self._agenda(start_ms, now_ms), key=itemgetter(0)):
                 reached = at_ms
-                if symbol:
-                    self._tick(symbol, tick, at_ms, change)
-                else:
-                    pay_funding(venue, at_ms, change)
+                self._instant(at_ms, [(symbol, tick) for _, symbol, tick in entries], change)
             reached = now_ms
         finally:
             # Even when a step fails, what was done before it is kept and not done again.
@@ -73,15 +72,20 @@ class Engine:
         agenda.sort()
         return agenda
 
-    def _tick(self, symbol: str, tick: int, at_ms: int, change: Change) -> None:
+    def _instant(self, at_ms: int, entries: list[tuple[str, int]], change: Change) -> None:
+        """All that happens at one instant: funding, then every symbol's tick, then a look at whom it ruined."""
         venue = self.venue
-        feed = venue.market.feeds[symbol]
-        price = feed.tick_price(tick)
-        if not self._interest_in(symbol).sleeps_at(price):
-            self._match(symbol, tick, price, at_ms, change)
-        if venue.holders.get(symbol):
-            for api_key in sorted(venue.holders[symbol]):
-                liquidate_if_due(venue, venue.accounts[api_key], at_ms, change)
+        exposed: set[str] = set()
+        for symbol, tick in entries:
+            if not symbol:
+                pay_funding(venue, at_ms, change)
+                continue
+            price = venue.market.feeds[symbol].tick_price(tick)
+            if not self._interest_in(symbol).sleeps_at(price):
+                self._match(symbol, tick, price, at_ms, change)
+            exposed |= venue.holders[symbol]
+        for api_key in sorted(exposed):
+            liquidate_if_due(venue, venue.accounts[api_key], at_ms, change)
 
     def _match(self, symbol: str, tick: int, price: int, at_ms: int, change: Change) -> None:
         venue = self.venue

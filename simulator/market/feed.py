@@ -3,6 +3,7 @@
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -172,9 +173,22 @@ class Feed:
             first = max(first, last - limit)
         return Window(timeframe_ms, until_ms, row, begins, range(first, min(last, first + limit)))
 
-    def opened_at(self, window: "Window", number: int) -> int:
-        """When a candle of a window opens, in milliseconds."""
-        return int(self.columns.time[window.begins[number]]) // window.timeframe_ms * window.timeframe_ms
+    def opened_at(self, window: "Window") -> list[int]:
+        """When each candle of a window opens, in milliseconds."""
+        begins = window.begins[window.numbers.start : window.numbers.stop]
+        opened: list[int] = (self.columns.time[begins] // window.timeframe_ms * window.timeframe_ms).tolist()
+        return opened
+
+    def span(self, since_ms: int, until_ms: int) -> Kline | None:
+        """All that happened between two instants as one candle, as it stands at the later; None before listing."""
+        row = self.row_at(until_ms)
+        if row < 0:
+            return None
+        begin = min(row, int(np.searchsorted(self.columns.time, since_ms, side="left")))
+        live = until_ms < int(self.columns.time[row]) + self.base_ms
+        parts = [self._rows(begin, row)] if row > begin else []
+        parts.append(self._partial(row, until_ms) if live else self._one(row))
+        return merged(int(self.columns.time[begin]), parts)
 
     def candle(self, window: "Window", number: int) -> Kline:
         """A candle of a window; the last may still be open."""
@@ -215,7 +229,7 @@ class Feed:
         volume = c.volume[begin:end]
         mean = (c.high[begin:end] + c.low[begin:end] + c.close[begin:end] * 2) // 4
         total = int(volume.sum())
-        quote = int((mean.astype(object) * volume.astype(object)).sum())
+        quote = sum(map(mul, mean.tolist(), volume.tolist()))
         return Kline(
             int(c.time[begin]), int(c.open[begin]), int(c.high[begin:end].max()), int(c.low[begin:end].min()),
             int(c.close[end - 1]), total, quote, (end - begin) * self.ticks, total // 2,

@@ -95,8 +95,7 @@ def klines(call: Call) -> Any:
     if len(kept) > KLINE_CACHE_ROWS:
         kept.clear()
     out = []
-    for n in window.numbers:
-        opened = feed.opened_at(window, n)
+    for n, opened in zip(window.numbers, feed.opened_at(window), strict=True):
         row = kept.get(opened)
         if row is None:
             row = kline_row(feed, feed.candle(window, n), timeframe_ms)
@@ -124,18 +123,17 @@ def depth(call: Call) -> Any:
 def day_figures(venue: Venue, symbol: str, now_ms: int) -> dict[str, Any]:
     """The last 24 hours of a symbol in words that REST and stream entries are made of."""
     feed = venue.market.feeds[symbol]
-    base = feed.base_ms
-    tail = feed.candles(base, now_ms, now_ms - DAY_MS, None, DAY_MS // base + 2)
     p, v = feed.price_scale, feed.volume_scale
-    last = tail[-1].close if tail else feed.tick_price(max(0, feed.tick_at(now_ms)))
-    first = tail[0].open if tail else last
-    volume, quote = sum(k.volume for k in tail), sum(k.quote for k in tail)
+    day = feed.span(now_ms - DAY_MS, now_ms)
+    if day is None:
+        raise refuse(-1121)
+    volume, quote, last, first = day.volume, day.quote, day.close, day.open
     return {
         "change": steps_text(last - first, p), "percent": f"{(last - first) / first * 100:.3f}",
         "average": steps_text(quote // volume if volume else last, p), "last": steps_text(last, p),
-        "open": steps_text(first, p), "high": steps_text(max((k.high for k in tail), default=last), p),
-        "low": steps_text(min((k.low for k in tail), default=last), p), "volume": steps_text(volume, v),
-        "quote": steps_text(quote, p + v), "trades": sum(k.trades for k in tail),
+        "open": steps_text(first, p), "high": steps_text(day.high, p),
+        "low": steps_text(day.low, p), "volume": steps_text(volume, v),
+        "quote": steps_text(quote, p + v), "trades": day.trades,
         "last_qty": steps_text(feed.tick_volume(max(0, feed.tick_at(now_ms))), v),
     }  # fmt: skip
 
