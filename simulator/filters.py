@@ -1,5 +1,6 @@
 """A symbol's trading rules: grid, sizes, notional, leverage brackets, and the refusals they cause."""
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -154,7 +155,8 @@ def rules_of(feed: Feed) -> SymbolRules:
     price = int(feed.columns.close[0]) / 10**feed.price_scale
     scale = next((n for n, least in ((3, 1000), (2, 100), (1, 10)) if price >= least), 0)
     least = Decimal(100) if base == "BTC" else Decimal(20) if base == "ETH" else Decimal(5)
-    max_qty = Decimal(10) ** max(3, 8 - len(str(int(price))))
+    # The largest order is worth some ten million USDT, whatever a unit costs.
+    max_qty = Decimal(10) ** max(3, 7 - math.floor(math.log10(price)))
     steps = _brackets(base)
     rough = tuple((float(b.rate), float(b.cum)) for b in steps)
     return SymbolRules(base + "USDT", base, feed.price_scale, scale, least, max_qty, steps, feed.first_ms, rough)
