@@ -127,6 +127,17 @@ def test_a_side_has_a_sign_and_an_opposite() -> None:
     assert [(side.sign, side.opposite) for side in Side] == [(1, Side.SHORT), (-1, Side.LONG)]
 
 
+def test_fractional_exits_are_drawn_from_the_entry_and_rounded_away_from_it() -> None:
+    plan = world.SIGNAL.exits
+    both = replace(plan, stop_fraction=D("0.01"), target_fraction=D("0.02"))
+    long, short = (both.drawn_from(D("100.03"), side, D("0.1")) for side in Side)
+    assert (long.stop, long.target) == (D("99.0"), D("102.1"))
+    assert (short.stop, short.target) == (D("101.1"), D("98.0"))
+    assert plan.drawn_from(D(100), Side.LONG, D("0.1")) == plan
+    only_target = replace(plan, target_fraction=D("0.02")).drawn_from(D(100), Side.LONG, D("0.1"))
+    assert (only_target.stop, only_target.target) == (plan.stop, D("102.0"))
+
+
 def test_the_same_question_always_has_the_same_id() -> None:
     question = ("simulator", world.SYMBOL, "5m", "confluence", "1")
     assert signal_id(*question, NOW) == signal_id(*question, NOW)

@@ -157,6 +157,7 @@ def test_a_report_groups_by_symbol_strategy_exit_and_day() -> None:
     assert set(report.by_exit) == {"target", "stop", "unknown"}
     assert report.daily_profit == {date(2026, 3, 1): D(0), date(2026, 3, 2): D(4)}
     assert report.curve.total_return == D("0.1")
+    assert set(performance.grouped(trades, lambda position: position.strategy)) == {"confluence", "other"}
     assert performance.profit_since(trades, START + 20 * HOUR) == D(4)
 
 
