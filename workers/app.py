@@ -18,6 +18,8 @@ TASK_MODULES = (
     "workers.execution",
     "workers.position",
     "workers.maintenance",
+    # Imported before the consumer is built: Celery's heart looks for its listeners only once.
+    "workers.heartbeat",
 )
 
 

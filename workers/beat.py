@@ -10,6 +10,7 @@ from celery.beat import Scheduler
 from beat_schedule import BEATS
 from common.domain.errors import TradewindsError
 from workers.fleet import current_fleet
+from workers.heartbeat import give_sign_of_life
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,14 @@ class FleetScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Install every beat with the period it has at the venue's present speed."""
+        # One line a tick is no news.
+        logging.getLogger("celery.beat").setLevel(logging.WARNING)
         rate = current_fleet().clock.rate
         self.merge_inplace({beat.name: beat.entry(rate) for beat in BEATS})
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Ring what is due and return the seconds to sleep; a standby only asks for the lead."""
+        give_sign_of_life()
         if not self._leads():
             return STANDBY_S
         delay: float = super().tick(*args, **kwargs)

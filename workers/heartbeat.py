@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,20 @@ def _on_heartbeat(**_: Any) -> None:
     _beat()
 
 
+def give_sign_of_life() -> None:
+    """Touch this process's heartbeat file, where the settings name one."""
+    file = _heartbeat_file()
+    if file is not None:
+        touch(file)
+
+
+@cache
+def _heartbeat_file() -> Path | None:
+    return read_settings().heartbeat_file
+
+
 def _beat() -> None:
-    settings = read_settings()
-    if settings.heartbeat_file is not None:
-        touch(settings.heartbeat_file)
+    give_sign_of_life()
     if not _names:
         return
     try:

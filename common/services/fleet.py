@@ -46,6 +46,7 @@ class Policy:
     settle_again_s: float = 1.0
     retry_base_s: float = 0.2
     retry_max_s: float = 30.0
+    defect_attempts_max: int = 5
     relay_grace_s: float = 1.0
     relay_batch: int = 500
     overlap: timedelta = timedelta(minutes=5)

@@ -109,6 +109,16 @@ def _refused(fleet: Fleet, uow: UnitOfWork, order: Order, refusal: Refused) -> s
     return f"rejected by the venue: {refusal.code}"
 
 
+def give_up_placement(fleet: Fleet, uow: UnitOfWork, job: Job, reason: str) -> None:
+    """The placement cannot go on: an intent that never left is abandoned, one that may have left is asked about."""
+    order, _ = subject(uow, job)
+    now = fleet.clock.now()
+    if order.status is OrderStatus.INTENDED:
+        keep(uow, order, order.move(OrderStatus.ABANDONED, reason=reason[:200], updated_at=now), now)
+    elif order.status in IN_DOUBT:
+        request_settlement(fleet, uow, order, job.id)
+
+
 def _acknowledged(
     fleet: Fleet, uow: UnitOfWork, job: Job, account: Account, venue: Venue, order: Order, seen: VenueOrder
 ) -> str:

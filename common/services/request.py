@@ -13,7 +13,6 @@ from common.services.invariants import find_account
 from common.services.schedule_scans import request_scan
 from common.services.tenants import find_tenant
 
-
 _KEYS = {Stage.PLACE: "place", Stage.SETTLE: "settle", Stage.CANCEL: "cancel"}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from common.domain.errors import OutcomeUnknown, Permanent, TradewindsError, Transient
@@ -42,28 +43,38 @@ class AskAgain(Transient):
 
 @dataclass(frozen=True, slots=True)
 class Routine:
-    """What a stage does with a job, with one that came too late, and with one that failed for good."""
+    """What a stage does with a job, with one that came too late, and with one that failed for good.
+
+    An `is_persistent` stage has no such thing as failing for good: its question must be answered one day.
+    """
 
     handle: Handler
     on_expired: Handler | None = None
     on_failed: Callable[[Fleet, UnitOfWork, Job, str], None] | None = None
+    is_persistent: bool = False
 
 
 def run(fleet: Fleet, routines: Mapping[Stage, Routine], ref: JobRef) -> Result:
     """Run the job of `ref` once if it can be claimed; safe to call any number of times, at once or later.
 
     One transaction holds the claim and all that the handler writes. Transient failures postpone the job, permanent
-    ones end it; in both cases nothing else of the attempt is kept. A lost COMMIT leaves the job to the relay.
+    ones end it; in both cases nothing else of the attempt is kept. A lost COMMIT leaves the job to the relay. A defect
+    of ours is tried again a few times in case it was the moment's, then recorded: it is never rung for without end.
     """
+    routine = routines[ref.stage]
     try:
-        return _attempt(fleet, routines[ref.stage], ref)
+        return _attempt(fleet, routine, ref)
     except OutcomeUnknown as error:
         log.warning("commit of job %s is in doubt, the relay will ring again: %s", ref.id, error)
         return Result.UNKNOWN
     except Transient as error:
-        return _postpone(fleet, ref, error)
+        return _put_off(fleet, routine, ref, error, attempts_max=None)
     except Permanent as error:
-        return _fail(fleet, routines[ref.stage], ref, str(error))
+        log.error("job %s of %s failed: %s", ref.id, ref.stage, error)
+        return _put_off(fleet, routine, ref, error, attempts_max=0)
+    except Exception as error:
+        log.exception("job %s of %s hit a defect", ref.id, ref.stage)
+        return _put_off(fleet, routine, ref, error, attempts_max=fleet.policy.defect_attempts_max)
 
 
 def _attempt(fleet: Fleet, routine: Routine, ref: JobRef) -> Result:
@@ -83,39 +94,39 @@ def _attempt(fleet: Fleet, routine: Routine, ref: JobRef) -> Result:
     return Result.EXPIRED if late else Result.DONE
 
 
-def _postpone(fleet: Fleet, ref: JobRef, error: Transient) -> Result:
+def _put_off(fleet: Fleet, routine: Routine, ref: JobRef, error: Exception, attempts_max: int | None) -> Result:
+    """Postpone the job, or end it where `attempts_max` (None = no end) is reached."""
+    refs: Sequence[JobRef] = ()
     try:
         with fleet.store.unit_of_work(ref.tenant_id) as uow:
             now = fleet.clock.now()
             job = uow.jobs.claim(ref.id, now)
             if job is None:
                 return Result.NOTHING_TO_CLAIM
-            uow.jobs.postpone(job, now + fleet.clock.transport(_delay_s(fleet, job, error)), str(error))
-            uow.commit()
+            is_over = attempts_max is not None and job.attempts + 1 >= attempts_max and not routine.is_persistent
+            if is_over:
+                _end(fleet, uow, routine, job, error, now)
+            else:
+                uow.jobs.postpone(job, now + fleet.clock.transport(_delay_s(fleet, job, error)), _text(error))
+            refs = uow.commit()
     except TradewindsError as second:
-        log.warning("job %s could not be postponed, the relay will ring again: %s", ref.id, second)
-    return Result.POSTPONED
+        log.warning("job %s could not be put off, the relay will ring again: %s", ref.id, second)
+        return Result.POSTPONED
+    fleet.publish(refs)
+    return Result.FAILED if is_over else Result.POSTPONED
 
 
-def _delay_s(fleet: Fleet, job: Job, error: Transient) -> float:
+def _end(fleet: Fleet, uow: UnitOfWork, routine: Routine, job: Job, error: Exception, now: datetime) -> None:
+    if routine.on_failed is not None:
+        routine.on_failed(fleet, uow, job, _text(error))
+    uow.jobs.finish(job, JobState.FAILED, _text(error), now)
+
+
+def _delay_s(fleet: Fleet, job: Job, error: Exception) -> float:
     if isinstance(error, AskAgain):
         return error.delay_s
-    return min(fleet.policy.retry_base_s * 2.0**job.attempts, fleet.policy.retry_max_s)
+    return min(fleet.policy.retry_base_s * 2.0 ** min(job.attempts, 16), fleet.policy.retry_max_s)
 
 
-def _fail(fleet: Fleet, routine: Routine, ref: JobRef, reason: str) -> Result:
-    log.error("job %s of %s failed for good: %s", ref.id, ref.stage, reason)
-    try:
-        with fleet.store.unit_of_work(ref.tenant_id) as uow:
-            now = fleet.clock.now()
-            job = uow.jobs.claim(ref.id, now)
-            if job is None:
-                return Result.NOTHING_TO_CLAIM
-            if routine.on_failed:
-                routine.on_failed(fleet, uow, job, reason)
-            uow.jobs.finish(job, JobState.FAILED, reason, now)
-            uow.commit()
-    except TradewindsError as second:
-        log.warning("failure of job %s could not be recorded, it will be tried again: %s", ref.id, second)
-        return Result.POSTPONED
-    return Result.FAILED
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, TradewindsError) else f"{type(error).__name__}: {error}"
