@@ -226,7 +226,7 @@ def test_a_question_holds_market_facts_only() -> None:
 
 
 def test_the_same_signal_is_always_put_in_the_same_bytes() -> None:
-    shuffled = replace(SIGNAL, features=dict(reversed(SIGNAL.features.items())))
+    shuffled = replace(SIGNAL, features=dict(reversed(list(SIGNAL.features.items()))))
     assert question(shuffled) == question(SIGNAL)
 
 

@@ -94,7 +94,11 @@ class House:
 
     def stop(self, ratio: str, **changes: Any) -> OrderIntent:
         return self.intent(
-            role=OrderRole.STOP, side=OrderSide.SELL, type=OrderType.STOP_MARKET, trigger_price=self.near(ratio), **changes
+            role=OrderRole.STOP,
+            side=OrderSide.SELL,
+            type=OrderType.STOP_MARKET,
+            trigger_price=self.near(ratio),
+            **changes,
         )
 
     def place(self, intent: OrderIntent) -> VenueOrder:
@@ -104,8 +108,13 @@ class House:
         """A filled entry."""
         intent = self.intent()
         self.place(intent)
-        eventually(lambda: self.venue.positions())
+        eventually(self.venue.positions)
         return intent
+
+    def filled(self, intent: OrderIntent) -> VenueOrder | None:
+        """The order of `intent` once it is filled."""
+        found = self.venue.find(intent)
+        return found if found is not None and found.status is OrderStatus.FILLED else None
 
     def held(self) -> Decimal:
         return sum((item.quantity for item in self.venue.positions() if item.instrument == SYMBOL), Decimal(0))
@@ -140,7 +149,7 @@ def epoch(house: House) -> datetime:
 def test_a_market_entry_fills_and_everything_agrees_about_it(house: House) -> None:
     intent = house.intent()
     acknowledged = house.place(intent)
-    found = eventually(lambda: (o := house.venue.find(intent)) and o.status is OrderStatus.FILLED and o or None)
+    found = eventually(lambda: house.filled(intent))
     fills = house.venue.fills(SYMBOL, epoch(house))
     (position,) = house.venue.positions()
     assert acknowledged.client_order_id == found.client_order_id == intent.client_order_id
@@ -263,7 +272,7 @@ def test_a_touched_stop_closes_the_position_under_our_own_id(house: House) -> No
 
     house.enter()
     stop = eventually(touched)
-    found = eventually(lambda: (o := house.venue.find(stop)) and o.status is OrderStatus.FILLED and o or None, 60)
+    found = eventually(lambda: house.filled(stop), 60)
     closing = [f for f in house.venue.fills(SYMBOL, epoch(house)) if f.client_order_id == stop.client_order_id]
     assert house.held() == 0
     assert found.filled_quantity == stop.quantity == sum(fill.quantity for fill in closing)
@@ -274,7 +283,7 @@ def test_a_touched_stop_closes_the_position_under_our_own_id(house: House) -> No
 def test_a_marketable_limit_order_fills_no_worse_than_its_price(house: House) -> None:
     intent = house.intent(type=OrderType.LIMIT, price=house.near("1.01"))
     house.place(intent)
-    found = eventually(lambda: (o := house.venue.find(intent)) and o.filled_quantity and o or None)
+    found = eventually(lambda: house.filled(intent))
     assert found.average_price <= intent.price
 
 

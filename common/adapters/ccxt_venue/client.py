@@ -95,9 +95,9 @@ class Quiet:
 class Guarded(Quiet):
     """A client for requests: paced with all others, and it remembers its last exchange of messages."""
 
-    tw_pacer: Pacer | None
-    tw_last: Exchange | None
-    tw_stamp: datetime | None
+    tw_pacer: Pacer | None = None
+    tw_last: Exchange | None = None
+    tw_stamp: datetime | None = None
 
     def milliseconds(self) -> int:
         """Venue time; a placement bears the time at which it was committed, so that its window is known beforehand."""
@@ -202,7 +202,7 @@ class Clients:
         try:
             kind = getattr(ccxt, self.link.capability.ccxt_id)
             client = connect(kind, Guarded, self.link, self.clock, self._credentials)
-            client.tw_pacer, client.tw_last, client.tw_stamp = self._pacer, None, None
+            client.tw_pacer = self._pacer
             return client
         except BaseException:
             with self._lock:
