@@ -18,7 +18,7 @@ from common.domain.signal import ExitPlan, Side
 from common.domain.tenant import Account
 from common.ports.venue import VenueFill, VenueFunding, VenueOrder
 from common.services.close_position import cancel_leftovers
-from common.services.fleet import Fleet
+from common.services.fleet import Fleet, instrument_of
 from common.services.protect_position import protect
 from common.services.trip_breaker import trip_breaker
 from common.store import UnitOfWork
@@ -114,6 +114,8 @@ def refold_position(fleet: Fleet, uow: UnitOfWork, account: Account, position_id
     known = uow.positions.get(position_id)
     before = known or _opened_by(uow, account, position_id)
     after = fold(before, fills, uow.fundings.of_position(position_id))
+    tick = instrument_of(uow, account.venue, after.instrument).tick_size
+    after = replace(after, exits=after.exits.drawn_from(after.entry_price, after.side, tick))
     now = fleet.clock.now()
     if after.is_open:
         after = _save(uow, known, after)
