@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from common.domain.errors import IllegalMove
 from common.domain.money import ZERO
-from common.domain.signal import NAMESPACE, Side
+from common.domain.signal import NAMESPACE, Side, derived_id
 
 
 class OrderSide(StrEnum):
@@ -168,7 +168,7 @@ class Order:
 
 def entry_order_id(tenant: UUID, account: UUID, signal: UUID) -> UUID:
     """The one entry order a tenant's account can ever place on a signal."""
-    return uuid5(NAMESPACE, f"entry|{tenant}|{account}|{signal}")
+    return derived_id(f"entry|{tenant}|{account}|{signal}")
 
 
 def closing_order_id(position: UUID, role: OrderRole, number: int) -> UUID:

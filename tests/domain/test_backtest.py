@@ -229,7 +229,7 @@ def test_a_decision_shows_the_signal_that_the_fleet_would_have_raised():
     assert signal == strategies.signal_at(strategy, *place, **options)
     assert result.positions[0].signal_id == signal.id
     with pytest.raises(InvalidInput):
-        result.signal(dataclasses.replace(first, bar=0))
+        result.signal(first._replace(bar=0))
 
 
 @pytest.mark.parametrize(("places", "rules"), [((), (Scripted({}),)), ((market(flat(9)),), ())])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
@@ -33,8 +33,7 @@ def backtest_account(venue: str, profile: str) -> Account:
     return Account(account, tenant, "backtest", venue, Environment.BACKTEST, profile, is_reconciled=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """One open position, its entry fee `paid` and how it counts against limits; `units` are signed base units."""
 
     position: Position
@@ -46,8 +45,7 @@ class Held:
     entry: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(NamedTuple):
     """What the exposures add up to, in the settle asset."""
 
     notional: Decimal = ZERO

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,16 +31,14 @@ ROUNDING = 1e-14
 Flags = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(NamedTuple):
     """An entry that the judge would approve: exactly this quantity, on these terms."""
 
     quantity: Decimal
     terms: Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Stacked:
+class Stacked(NamedTuple):
     """An entry that the judge would refuse for what is held in the same instrument already."""
 
 
@@ -103,8 +102,7 @@ def _above(values: npt.NDArray[np.float64], limit: Decimal | int | None, *, unkn
     return fine | np.isnan(values) if unknown else fine
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """One entry to clear: `price` is the best price of the assumed book, `depth` what lies there."""
 
     market: BacktestMarket
@@ -117,8 +115,7 @@ class Asked:
     pays_funding: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where the account stands at `now`, in floats: everything held and the approved entries that are not filled yet.
 
     `in_symbol` is the notional in the instrument asked for, `in_strategy` that of the strategy; `sides` are those held
@@ -133,7 +130,7 @@ class Standing:
     risk: float
     in_symbol: float
     in_strategy: float
-    sides: frozenset[Side]
+    sides: tuple[Side, ...]
     positions: int
 
 
@@ -267,11 +264,14 @@ def rates_are_clear(ledger: Ledger, bounds: Bounds) -> bool:
 
 def _quantity(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms) -> Decimal | None:
     """The quantity that sizing would give, when floats are sure of it; None when not, or when a limit has no room."""
-    low, high = math.inf, math.inf
+    low = high = math.inf
     for whole, used, per_unit in _rooms(asked, ledger, bounds, standing, terms):
-        if whole < math.inf:
-            room, doubt = (whole - used) / per_unit, ROUNDING * (whole + abs(used)) / per_unit
-            low, high = min(low, room - doubt), min(high, room + doubt)
+        # An infinite bound has an infinite doubt: neither comparison holds, where min() would hand on a NaN.
+        room, doubt = (whole - used) / per_unit, ROUNDING * (whole + used) / per_unit
+        if room - doubt < low:  # noqa: PLR1730
+            low = room - doubt
+        if room + doubt < high:  # noqa: PLR1730
+            high = room + doubt
     step = float(terms.instrument.step_size)
     steps = math.floor(low / step * (1 - ROUNDING))
     if steps < 1 or steps != math.floor(high / step * (1 + ROUNDING)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -70,8 +71,7 @@ class Setup:
     profile: str = "backtest"
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """What became of one signal: `outcome` is filled, vetoed (see `veto`), expired or unfilled."""
 
     market: int
@@ -183,8 +183,7 @@ def _signal(setup: Setup, prepared: dict[tuple[int, int], Prepared], decided: De
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(NamedTuple):
     """An entry that may be filled: how much, on which plan, and what it holds of the limits."""
 
     quantity: Decimal
@@ -232,6 +231,8 @@ class _Run:
         self.decisions: list[Decided] = []
         self.held_in: list[list[Held]] = [[] for _ in setup.markets]
         self.judged = 0
+        self.pairs = 0
+        self.frames = [str(market.columns.timeframe) for market in setup.markets]
 
     def result(self) -> Result:
         for at_ms, number, place, order in _moments(self.setup, self.prepared):
@@ -255,7 +256,9 @@ class _Run:
         fee = leaving.price * position.quantity * market.instrument.taker_fee
         funding = market.funding_paid(position.side, position.quantity, held.opened_ms, at_ms)
         closed = closed_position(held, leaving.price, fee, funding, leaving.reason, now)
-        self.held_in[held.market].remove(held)
+        here = self.held_in[held.market]
+        here.remove(held)
+        self.pairs -= not any(other.position.side is position.side for other in here)
         if self.ledger.is_new_day(now):
             self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
         self.ledger.close(held, closed, now)
@@ -374,8 +377,8 @@ class _Run:
             float(ledger.sums.risk),
             float(sum(held.exposure.notional for held in here)),
             float(ledger.by_strategy.get(strategy, ZERO)),
-            frozenset([held.position.side for held in here]),
-            len({(held.market, held.position.side) for held in ledger.open.values()}),
+            tuple([held.position.side for held in here]),
+            self.pairs,
         )
 
     def enter(self, now: datetime, item: Prepared, bar: int, side: Side, approval: Approval) -> str:
@@ -393,7 +396,7 @@ class _Run:
         position = self.opened(item, bar, entry_bar, side, approval, quantity, price)
         leaves = item.leaves_long if side is Side.LONG else item.leaves_short
         leaving = find_leaving(market, position, entry_bar, leaves, setup.assumptions)
-        share = quantity / approval.quantity
+        share = ONE if quantity == approval.quantity else quantity / approval.quantity
         held = Held(
             position,
             item.market,
@@ -404,7 +407,9 @@ class _Run:
             float(price),
         )
         self.ledger.add(held)
-        self.held_in[item.market].append(held)
+        here = self.held_in[item.market]
+        self.pairs += not any(other.position.side is side for other in here)
+        here.append(held)
         at_ms = int(columns.opened_at[leaving.bar]) + (0 if leaving.at_open else market.step_ms)
         heapq.heappush(self.endings, (at_ms, int(leaving.at_open), len(self.decisions), held, leaving))
         return FILLED
@@ -421,8 +426,9 @@ class _Run:
     ) -> Position:
         market, strategy = self.setup.markets[item.market], self.setup.strategies[item.strategy]
         symbol, account = market.instrument.symbol, self.ledger.account
-        frame = str(market.columns.timeframe)
-        cause = signal_id(self.venue, symbol, frame, strategy.name, strategy.version, market.closed_at(bar))
+        cause = signal_id(
+            self.venue, symbol, self.frames[item.market], strategy.name, strategy.version, market.closed_at(bar)
+        )
         return Position(
             id=position_id(entry_order_id(account.tenant_id, account.id, cause)),
             tenant_id=account.tenant_id,

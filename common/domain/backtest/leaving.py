@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,7 @@ SLACK = 1e-9
 """Relative: floats propose a bar a little too eagerly, exact decimals decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
+class Leaving(NamedTuple):
     """How a position ends: in `bar`, at its open or somewhere within it, at the price that is filled."""
 
     bar: int
@@ -65,7 +65,9 @@ def _timed(market: BacktestMarket, position: Position, entry_bar: int, last: int
     if limit is None:
         return last + 1
     opened = market.columns.opened_at
-    closes_at = int(opened[entry_bar]) + int(limit.total_seconds() * 1000)
+    closes_at = opened.item(entry_bar) + int(limit.total_seconds() * 1000)
+    if closes_at > opened.item(last) + market.step_ms:
+        return last + 1
     return max(entry_bar, int(opened.searchsorted(closes_at - market.step_ms)))
 
 
