@@ -35,7 +35,7 @@ def evaluate_risk(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     instrument = instrument_of(uow, signal.venue, signal.instrument)
     market = market_now(fleet, instrument)
     market = with_candles(fleet, uow, market, Timeframe.parse(signal.timeframe), fleet.clock.now())
-    limits = resolve(account.profile, account.limits)
+    limits = resolve(account.profile, account.limits, strict=False)
     now = fleet.clock.now()
     book = uow.risk.lock_book(account.id, now, signal)
     book = replace(book, live_allowed=book.live_allowed and fleet.policy.live_trading)

@@ -78,6 +78,10 @@ class Exposure:
     risk: Decimal = ZERO
 
 
+EVERY_INSTRUMENT = "*"
+"""Stands for all instruments of an account in `Record.symbol_cooling_until`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The account's recent results: signed money in the settle asset, rates as fractions, counts of closed positions.

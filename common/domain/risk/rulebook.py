@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from common.domain import breaker
 from common.domain.money import BPS, ZERO, bps
+from common.domain.risk.book import EVERY_INSTRUMENT
 from common.domain.risk.caps import correlated_count, leverage_limit
 from common.domain.risk.context import Check, Context, Measure, at_least, at_most, blind, known, seconds
 from common.domain.risk.forbidden import first_crossed
@@ -64,9 +65,10 @@ def cooling_down(context: Context) -> Measure:
 
 
 def symbol_cooling_down(context: Context) -> Measure:
-    """Seconds until the instrument's cool-down ends."""
+    """Seconds until the cool-down of the instrument, or of every instrument after a stop-out, ends."""
     cooling = context.book.record.symbol_cooling_until or {}
-    return _cooling(cooling.get(context.signal.instrument), context, context.signal.instrument)
+    ends = [cooling[name] for name in (context.signal.instrument, EVERY_INSTRUMENT) if name in cooling]
+    return _cooling(max(ends, default=None), context, context.signal.instrument)
 
 
 def stacked_position(context: Context) -> Measure | None:
