@@ -20,7 +20,7 @@ from tests.domain.features_candles import FIVE_MINUTES, bars, walk
 
 USUAL = {
     "window": 14, "fast": 12, "slow": 26, "signal": 9, "smooth": 3, "middle": 9, "oscillator": 14, "recent": 5,
-    "earlier": 15, "deviations": 2, "count": 2, "bins": 24, "reach": 3, "bars": 5, "atr": 14,
+    "earlier": 15, "deviations": 2, "count": 2, "bins": 24, "reach": 3, "bars": 5, "atr": 14, "rsi": 14,
 }  # fmt: skip
 NAMES = tuple("_".join((name, *(str(USUAL[part]) for part in family.parameters))) for name, family in FAMILIES.items())
 

@@ -189,6 +189,14 @@ _PROFILE = ("window", "bins")
 _BREAKS = ("break_of_structure_{0}_{1}", "change_of_character_{0}_{1}")
 
 _MORE = (
+    Family(
+        "stochastic_rsi",
+        momentum.stochastic_of,
+        ("rsi_{0}",),
+        ("rsi", "window"),
+        (1,),
+        lookback=lambda _, window: window - 1,
+    ),
     _one("highest", highest, ("high",)),
     _one("lowest", lowest, ("low",)),
     Family("distance_to_high", statistics.distance_to, ("close", "highest_{0}"), ("window",), lookback=_none),

@@ -39,7 +39,8 @@ def stochastic(
     high: Series, low: Series, close: Series, window: int, smooth: int, signal: int
 ) -> tuple[Series, Series]:
     """(slow %K, %D), 0..100: %K = SMA over `smooth` of the close's place in the range of `window`, %D its SMA over
-    `signal`; from bar window + smooth + signal - 3 (TA-Lib STOCH)."""
+    `signal`; from bar window + smooth + signal - 3 (TA-Lib STOCH).
+    """
     slow_k, slow_d = talib.STOCH(high, low, close, window, smooth, MA_Type.SMA, signal, MA_Type.SMA)
     return slow_k, slow_d
 
@@ -75,3 +76,9 @@ def place_in_range(close: Series, high: Series, low: Series, window: int) -> Ser
     """(close - lowest low) / (highest high - lowest low), 0..1; NaN in a flat range; from bar `window` - 1."""
     bottom = lowest(low, window)
     return ratio(close - bottom, highest(high, window) - bottom)
+
+
+def stochastic_of(values: Series, window: int) -> Series:
+    """Place of `values` in their own range of `window` bars, 0..1; NaN in a flat range; from bar `window` - 1."""
+    bottom = lowest(values, window)
+    return ratio(values - bottom, highest(values, window) - bottom)

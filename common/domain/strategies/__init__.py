@@ -10,29 +10,49 @@ from common.domain.strategies.base import (
     leaves_at,
     signal_at,
 )
+from common.domain.strategies.composite import AdvancedComposite, Composite
 from common.domain.strategies.confluence import Confluence
 from common.domain.strategies.ema_crossover import EmaCrossover
 from common.domain.strategies.ema_rsi_reference import EmaRsiReference
+from common.domain.strategies.opportunity import Opportunity, opportunity
 from common.domain.strategies.registry import get, names, register
 from common.domain.strategies.rsi_mean_reversion import RsiMeanReversion
+from common.domain.strategies.scalper import Scalper
+from common.domain.strategies.smart_money import SmartMoney
 
-for _strategy in (RsiMeanReversion, EmaCrossover, Confluence, EmaRsiReference):
+for _strategy in (
+    RsiMeanReversion,
+    EmaCrossover,
+    Confluence,
+    EmaRsiReference,
+    Composite,
+    AdvancedComposite,
+    Scalper,
+    SmartMoney,
+    Opportunity,
+):
     register(_strategy)
 
 __all__ = [
+    "AdvancedComposite",
     "Columns",
+    "Composite",
     "Confluence",
     "EmaCrossover",
     "EmaRsiReference",
     "Entries",
+    "Opportunity",
     "Parameters",
     "RsiMeanReversion",
     "Rules",
+    "Scalper",
+    "SmartMoney",
     "Strategy",
     "bounded",
     "get",
     "leaves_at",
     "names",
+    "opportunity",
     "register",
     "signal_at",
 ]
