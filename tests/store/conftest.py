@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,14 +24,14 @@ def books(shared_servers: SharedServers, addresses: Addresses, worker_number: in
 
 
 @pytest.fixture
-def root(books: Database) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+def root(books: Database) -> Iterator[psycopg.Connection[Any]]:
     """The superuser's connection, which sees through every wall; every table is empty when the test begins."""
     with psycopg.connect(books.url_superuser, autocommit=True) as connection:
         empty(connection)
         yield connection
 
 
-def empty(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def empty(connection: psycopg.Connection[Any]) -> None:
     """Empty every table, the audit trail too, and begin the epochs anew."""
     tables = connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
@@ -45,7 +46,7 @@ def empty(connection: psycopg.Connection[tuple[object, ...]]) -> None:
 
 
 @pytest.fixture
-def store(books: Database, root: psycopg.Connection[tuple[object, ...]]) -> Iterator[Store]:
+def store(books: Database, root: psycopg.Connection[Any]) -> Iterator[Store]:
     """The store as the fleet uses it, on empty tables."""
     opened = Store(books.url_app, pool_size=3)
     yield opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from threading import Thread
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from common.domain.risk.book import Halt, HaltMode, HaltScope
 from common.store import RoleName, Store, UnitOfWork
 from tests.clocks import NOON
 from tests.servers import Database
-from tests.store.world import STRATEGY, SYMBOL, VENUE, World
+from tests.store.world import SOMEBODY_WAITS, STRATEGY, SYMBOL, VENUE, World
 
 
 def halt(uow: UnitOfWork, scope: HaltScope = HaltScope.PLATFORM, subject: str = "") -> Halt:
@@ -97,7 +98,7 @@ def test_a_tenants_own_halt_is_nobody_elses_business(world: World) -> None:
 
 
 def test_a_halt_waits_for_orders_that_are_being_submitted_and_the_next_one_sees_it(
-    world: World, root: psycopg.Connection[tuple[object, ...]]
+    world: World, root: psycopg.Connection[Any]
 ) -> None:
     """The halt cannot commit between an order's look at the epoch and its commit."""
     order: list[str] = []
@@ -112,7 +113,7 @@ def test_a_halt_waits_for_orders_that_are_being_submitted_and_the_next_one_sees_
         assert submitting.halts.epoch_for_share() == 0
         arming = Thread(target=arm)
         arming.start()
-        while not root.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:
+        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
             arming.join(0.01)
         order.append("submitted")
         submitting.commit()

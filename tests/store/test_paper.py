@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from threading import Thread
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from common.domain.paper import PaperAccount, PaperFill, PaperFunding, PaperPosi
 from common.ports.paper import PaperBook, PaperBooks
 from common.store import Store
 from tests.clocks import NOON
-from tests.store.world import SYMBOL, World, paper_order
+from tests.store.world import SOMEBODY_WAITS, SYMBOL, World, paper_order
 
 FILL = PaperFill(2, 1, "c1", SYMBOL, OrderSide.BUY, Decimal("0.1"), Decimal(40000), Decimal("1.60"), False, NOON)
 
@@ -102,7 +103,7 @@ def test_a_block_that_raises_keeps_nothing(world: World) -> None:
     assert state(world) is None
 
 
-def test_a_second_visitor_waits_for_the_first(world: World, root: psycopg.Connection[tuple[object, ...]]) -> None:
+def test_a_second_visitor_waits_for_the_first(world: World, root: psycopg.Connection[Any]) -> None:
     account = world.ours.account.id
     seen: list[Decimal] = []
     with opened(world) as book:
@@ -117,7 +118,7 @@ def test_a_second_visitor_waits_for_the_first(world: World, root: psycopg.Connec
         assert before is not None
         visitor = Thread(target=visit)
         visitor.start()
-        while not root.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:
+        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
             visitor.join(0.01)
         book.save(replace(before, wallet=Decimal(900)))
     visitor.join(10)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from threading import Thread
+from typing import Any
 
+import psycopg
 import pytest
 
 from common.domain.advice import AdvisorFallback
@@ -19,6 +21,7 @@ from common.store import Store, Timeouts
 from tests.clocks import NOON
 from tests.servers import Database
 from tests.store.world import (
+    SOMEBODY_WAITS,
     STRATEGY,
     SYMBOL,
     World,
@@ -292,7 +295,7 @@ def test_what_is_said_of_the_advisor_comes_from_the_subscription_that_wants_the_
     assert seen == {STRATEGY: (False, AdvisorFallback.WAIT), "confluence": (True, AdvisorFallback.TECHNICAL)}
 
 
-def test_two_decisions_of_one_tenant_never_see_the_same_book(world: World) -> None:
+def test_two_decisions_of_one_tenant_never_see_the_same_book(world: World, root: psycopg.Connection[Any]) -> None:
     """The second waits for the lock, and then sees what the first one reserved."""
     seen: list[Book] = []
 
@@ -305,8 +308,7 @@ def test_two_decisions_of_one_tenant_never_see_the_same_book(world: World) -> No
         waiting.start()
         first.orders.add(entry(world.ours))
         first.risk.add_reservation(entry(world.ours).id, world.ours.account.id, HELD)
-        waiter = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        while not first.session.scalar(waiter):
+        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
             waiting.join(0.01)
         first.commit()
     waiting.join(10)

@@ -36,6 +36,10 @@ from tests.clocks import NOON
 VENUE, SYMBOL, TIMEFRAME, STRATEGY = "simulator", "BTC/USDT:USDT", "5m", "ema_crossover"
 
 
+SOMEBODY_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+"""Whether a session of this database waits for a lock, as the superuser sees it."""
+
+
 def identity(*parts: object) -> UUID:
     """An id that is the same in every run."""
     return uuid5(NAMESPACE, "|".join(str(part) for part in ("store tests", *parts)))
