@@ -133,6 +133,8 @@ def order_block(
 def recent_break(bos: Series, choch: Series, bars: int) -> Series:
     """Direction of the breaks in the last `bars` bars: +1, -1, 0 for none or both; NaN where structure is unknown."""
     event = bos + choch
-    rose = highest(np.nan_to_num(event), bars) > 0
-    fell = lowest(np.nan_to_num(event), bars) < 0
+    # Nothing happened before the first candle: the window is full from the start.
+    padded = np.concatenate((np.zeros(bars), np.nan_to_num(event)))
+    rose = highest(padded, bars)[bars:] > 0
+    fell = lowest(padded, bars)[bars:] < 0
     return np.where(np.isfinite(event), rose.astype(np.float64) - fell.astype(np.float64), np.nan)
