@@ -24,9 +24,8 @@ class LogNotifier:
 
     def notify(self, tenant: str, kind: str, title: str, body: str) -> None:
         """One warning line."""
-        _log.warning(
-            "alert", extra={"alert_tenant": tenant, "alert_kind": kind, "alert_title": title, "alert_body": body}
-        )
+        told = {"alert_tenant": tenant, "alert_kind": kind, "alert_title": title, "alert_body": body}
+        _log.warning("alert %s for %s: %s: %s", kind, tenant or "the operator", title, body, extra=told)
 
 
 class AppriseNotifier:

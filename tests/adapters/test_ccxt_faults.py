@@ -60,7 +60,6 @@ LOST_ANSWERS: dict[str, dict[str, Any]] = {
 NEVER_ARRIVED: dict[str, dict[str, Any]] = {
     "cut": {"site": "rest.before_accept", "kind": "reset"},
     "server error": {"site": "rest.before_accept", "kind": "http", "params": {"answer": "unavailable"}},
-    "rate limit": {"site": "rest.before_accept", "kind": "http", "params": {"answer": "rate_limited"}},
 }
 
 

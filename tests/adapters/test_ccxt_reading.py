@@ -13,7 +13,7 @@ import pytest
 from common.adapters.ccxt_venue import CAPABILITIES, CcxtVenue, Connection, capability
 from common.adapters.ccxt_venue.client import Guarded, connect, rebase
 from common.adapters.ccxt_venue.redaction import redact
-from common.domain.errors import InvalidInput, NotFound, Permanent, Transient
+from common.domain.errors import InvalidInput, NotFound, Permanent, Refused, Transient
 from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.order import OrderSide, OrderStatus
 from common.ports.venue import Credentials
@@ -69,10 +69,37 @@ def test_candles_are_exact_closed_and_oldest_first(server: ScriptedServer, clock
     assert candles[-1].closed_at == NOON
 
 
-def test_a_candle_that_cannot_be_true_is_refused_by_its_field(server: ScriptedServer, clock: ManualClock) -> None:
-    server.on("GET", "/fapi/v1/klines", Answer(200, [kline(NOON - timedelta(minutes=5), close="70000")]))
-    with pytest.raises(InvalidInput, match=r"candle\.high"):
-        market_data(server, clock).candles(SYMBOL, FIVE, NOON - timedelta(minutes=5), 1)
+@pytest.mark.parametrize("close", ["70000", "NaN", "-1", "many", None])
+def test_a_candle_that_cannot_be_true_is_left_out_and_hides_no_other(
+    server: ScriptedServer, clock: ManualClock, close: str | None
+) -> None:
+    start = NOON - timedelta(minutes=10)
+    server.on("GET", "/fapi/v1/klines", Answer(200, [kline(start, close=close), kline(start + timedelta(minutes=5))]))
+    (candle,) = market_data(server, clock).candles(SYMBOL, FIVE, start, 2)
+    assert candle.opened_at == start + timedelta(minutes=5)
+
+
+def test_no_candles_at_all_is_no_question(server: ScriptedServer, clock: ManualClock) -> None:
+    with pytest.raises(InvalidInput, match="limit"):
+        market_data(server, clock).candles(SYMBOL, FIVE, NOON, 0)
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_a_venue_that_wants_fewer_requests_gets_none_until_it_says_so(
+    server: ScriptedServer, clock: ManualClock, status: int
+) -> None:
+    account = venue(server, clock)
+    account.find(intent())
+    server.on("GET", "/fapi/v1/order", Answer(status, {"code": -1003, "msg": "Too many requests."}))
+    with pytest.raises(Transient):
+        account.find(intent())
+    takes_orders(server)
+    with pytest.raises(Transient, match="wants no requests"):
+        account.find(intent())
+    with pytest.raises(Refused, match="NOT_SENT"):
+        account.place(intent(), NOON)
+    assert len(server.asked("GET", "/fapi/v1/order")) == 2
+    assert server.asked("POST", "/fapi/v1/order") == []
 
 
 def test_an_unknown_symbol_names_those_that_are_like_it(server: ScriptedServer, clock: ManualClock) -> None:

@@ -46,7 +46,8 @@ class Capability:
     `duplicates` are (code, text fragment) pairs that say "an order with this id exists", evidence that ours arrived.
     `recv_window_ms` is sent with every request and bounds how late a placement can still be accepted; where a venue
     has no such window, `validity` is how long its nonce stays acceptable. `visibility` is the horizon after which an
-    order that the venue holds is surely shown. `is_proved` is set by the conformance suite, never by hope.
+    order that the venue holds is surely shown. `is_proved` = it passes
+    the contract suite against the practice venue; the venue itself wants a probe of its own before money moves.
     """
 
     venue: str

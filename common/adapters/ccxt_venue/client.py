@@ -22,9 +22,12 @@ from common.ports.clock import Clock
 from common.ports.venue import Credentials
 
 # At debug level ccxt writes signed addresses and keys.
-logging.getLogger("ccxt.base.exchange").setLevel(logging.WARNING)
+logging.getLogger("ccxt").setLevel(logging.WARNING)
 
 _RETRY_OPTION = "maxRetriesOnFailure"
+_SLOW_DOWN = frozenset({418, 429})
+_HOLD_S = 5.0  # Where the venue does not say how long.
+_MARKETS_FRESH_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,9 @@ class Guarded(Quiet):
             self.tw_pacer.take(self.rateLimit * (1 if cost is None else cost) / 1000)  # type: ignore[attr-defined]
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        held_s = self.tw_pacer.held_s if self.tw_pacer is not None else 0.0
+        if held_s > 0:  # Whoever goes on asking while it is limited gets banned for longer.
+            raise ccxt.DDoSProtection(f"the venue wants no requests for another {held_s:.1f} s")
         self.tw_last = Exchange(method, urlsplit(url).path)
         return super().fetch(url, method, headers, body)  # type: ignore[misc]
 
@@ -117,6 +123,9 @@ class Guarded(Quiet):
     ) -> str:
         if self.tw_last is not None:
             self.tw_last.status, self.tw_last.body = code, text
+        if self.tw_pacer is not None and code in _SLOW_DOWN:
+            wish = str((answered or {}).get("Retry-After", ""))
+            self.tw_pacer.hold(float(wish) if wish.isdigit() else _HOLD_S)
         return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc]
 
 
@@ -180,6 +189,7 @@ class Clients:
         self._idle: LifoQueue[Any] = LifoQueue()
         self._made = 0
         self._source: Any = None
+        self._loaded_at = float("-inf")
         self._lock = Lock()
 
     @contextmanager
@@ -209,11 +219,12 @@ class Clients:
                 self._made -= 1
             raise
 
-    def with_markets(self, client: Any, reload: bool = False) -> Any:
-        """`client` knowing the venue's markets, which one of the clients has fetched."""
-        if reload or self._source is None:
+    def with_markets(self, client: Any, *, reload: bool = False, fresh: bool = True) -> Any:
+        """`client` knowing the venue's markets, fetched by one of the clients; `fresh` = within the last hour."""
+        is_old = fresh and self.clock.monotonic() - self._loaded_at > _MARKETS_FRESH_S
+        if reload or is_old or self._source is None:
             client.load_markets(True)
-            self._source = client
+            self._source, self._loaded_at = client, self.clock.monotonic()
         elif client.markets is not self._source.markets:
             client.set_markets_from_exchange(self._source)
         client.tw_last = None

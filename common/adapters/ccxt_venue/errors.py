@@ -67,8 +67,8 @@ def placing(row: Capability, client: Any, secrets: Sequence[str], send: Callable
     failure: TradewindsError
     if is_definite_refusal(row, last, code, text):
         failure = Refused(code, redact(text, secrets))
-    elif last is None and isinstance(error, ccxt.BaseError) and not isinstance(error, ccxt.NetworkError):
-        # ccxt would not build the request: nothing has left this process, which is as definite as it gets.
+    elif last is None and isinstance(error, ccxt.BaseError):
+        # No request was even begun: nothing has left this process, which is as definite as it gets.
         failure = Refused("NOT_SENT", redact(f"{type(error).__name__}: {error}", secrets))
     else:
         failure = OutcomeUnknown(message)

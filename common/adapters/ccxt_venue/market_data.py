@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,11 +13,13 @@ from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import reading
 from common.adapters.ccxt_venue.pacing import Pacer
-from common.domain.errors import InvalidInput, NotFound
+from common.domain.errors import InvalidInput, NotFound, TradewindsError
 from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
 from common.ports.clock import Clock
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _DEPTH = 20
 
@@ -55,7 +58,7 @@ class CcxtMarketData:
         return sorted(found, key=lambda item: item.symbol)
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
-        """Closed candles from `since` on, oldest first, at most `limit`; the forming one is left out."""
+        """Closed candles from `since` on, oldest first, at most `limit`; forming and impossible ones are left out."""
         if limit < 1:
             raise InvalidInput("limit", limit, "at least 1")
 
@@ -75,9 +78,16 @@ class CcxtMarketData:
         return self._ask(read)
 
     def _closed(self, rows: Sequence[Sequence[Any]], timeframe: Timeframe, since: datetime) -> list[Candle]:
-        now = self._clock.now()
-        candles = [parsing.candle_of(row, timeframe) for row in rows if parsing.instant(row[0]) >= since]
-        return [candle for candle in candles if candle.closed_at <= now]
+        now, found = self._clock.now(), []
+        for row in rows:
+            try:
+                candle = parsing.candle_of(row, timeframe)
+            except TradewindsError as error:  # A hole is seen by who scans; one bad candle must not hide the good ones.
+                _log.warning("candle of %s left out: %s", self.name, error)
+                continue
+            if candle.opened_at >= since and candle.closed_at <= now:
+                found.append(candle)
+        return found
 
     def book(self, symbol: str, depth: int) -> OrderBook:
         """The order book, `depth` levels a side."""

@@ -71,7 +71,7 @@ class CcxtVenue:
             raise Refused("NOT_SENT", f"{self._row.venue} does not take {wire_id!r} as a client order id")
 
         def send(client: Any) -> VenueOrder:
-            amount, price, params = self._request(self._clients.with_markets(client), intent, wire_id)
+            amount, price, params = self._request(self._clients.with_markets(client, fresh=False), intent, wire_id)
             kind = "limit" if intent.type is OrderType.LIMIT else "market"
             client.tw_stamp = submitted_at
             try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import openai
@@ -180,8 +180,7 @@ class OpenAIAdvisor:
         """Made at the first question, so that a process may fork between building the fleet and using it."""
         with self._lock:
             if self._client_made is None:
-                is_local = _is_loopback(self._base_url)
-                transport = self._transport or httpx2.HTTPTransport(trust_env=not is_local)
+                transport = self._transport or httpx2.HTTPTransport(proxy=_proxy(self._base_url))
                 http = httpx2.Client(transport=CutOff(transport, self._clock), trust_env=False)
                 self._client_made = openai.OpenAI(
                     api_key=self._api_key or "none", base_url=self._base_url, http_client=http, max_retries=0
@@ -273,9 +272,10 @@ def _price(value: object) -> Decimal | None:
     return price if price.is_finite() and price >= 0 else None
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for `url`; this machine is always reached directly."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
