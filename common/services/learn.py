@@ -29,12 +29,16 @@ def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
 
     Raises Transient when somebody changed the order meanwhile: the whole attempt is rolled back and made again.
     """
+    told = after.reason
+    if after.intent.role is OrderRole.EXIT:
+        # The reason of an exit says why the position is left; what happened on the way there is in the audit trail.
+        after = replace(after, reason=before.reason)
     if not uow.orders.save(after):
         raise Transient(f"order {after.id} was changed by another worker")
     if after.status in TERMINAL and after.intent.role is OrderRole.ENTRY:
         uow.risk.release_reservation(after.id)
     if after.status is not before.status:
-        payload = {"from": before.status.value, "to": after.status.value, "reason": after.reason}
+        payload = {"from": before.status.value, "to": after.status.value, "reason": told}
         payload["client_order_id"] = after.intent.client_order_id
         uow.audit.append("order", str(after.id), payload, now)
     return after
@@ -53,6 +57,24 @@ def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) 
         return order
     after = order.move(status, adopt=True, venue_order_id=seen.venue_order_id, updated_at=now)
     return keep(uow, order, after, now)
+
+
+def learn(
+    fleet: Fleet, uow: UnitOfWork, account: Account, seen: Sequence[tuple[Order, VenueOrder]], fills: Sequence[VenueFill]
+) -> None:
+    """Orders as the venue shows them with all of `fills`: states, then fills, then the states that fills had to prove."""
+    for order, item in seen:
+        learn_order(uow, _current(uow, order), item, fleet.clock.now())
+    learn_fills(fleet, uow, account, fills)
+    for order, item in seen:
+        learn_order(uow, _current(uow, order), item, fleet.clock.now())
+
+
+def _current(uow: UnitOfWork, order: Order) -> Order:
+    current = uow.orders.get(order.id)
+    if current is None:
+        raise NotFound("order", order.id)
+    return current
 
 
 def learn_fills(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Sequence[VenueFill]) -> list[VenueFill]:

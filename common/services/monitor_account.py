@@ -17,7 +17,7 @@ from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
 from common.services.close_position import cancel_leftovers, close_position
 from common.services.fleet import Fleet, instrument_of
-from common.services.learn import learn_fills, learn_fundings, learn_order, live_orders, save_position
+from common.services.learn import learn, learn_fundings, live_orders, save_position
 from common.services.market_view import market_now
 from common.services.protect_position import protect, stops_of
 from common.store import UnitOfWork
@@ -92,15 +92,7 @@ def _mark(fleet: Fleet, uow: UnitOfWork, account: Account, symbol: str) -> Decim
 
 def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -> None:
     now = fleet.clock.now()
-    for order, item in seen.orders:
-        current = uow.orders.get(order.id)
-        if current is not None:
-            learn_order(uow, current, item, now)
-    learn_fills(fleet, uow, account, seen.fills)
-    for order, item in seen.orders:
-        current = uow.orders.get(order.id)
-        if current is not None:
-            learn_order(uow, current, item, now)
+    learn(fleet, uow, account, seen.orders, seen.fills)
     learn_fundings(fleet, uow, account, seen.fundings)
     balance = seen.balance
     uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, now)

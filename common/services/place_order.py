@@ -14,7 +14,7 @@ from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueOrder
 from common.services.close_position import close_position
 from common.services.fleet import Fleet
-from common.services.learn import keep, learn_fills, learn_order
+from common.services.learn import keep, learn
 from common.store import UnitOfWork
 
 
@@ -131,9 +131,7 @@ def _acknowledged(
         except Transient as error:
             missed = f"; its fills are still to be asked for: {error}"
     uow.risk.lock()
-    now = fleet.clock.now()
-    learn_order(uow, order, seen, now)
-    learn_fills(fleet, uow, account, fills)
+    learn(fleet, uow, account, [(order, seen)], fills)
     return f"{seen.status}, {seen.filled_quantity} filled{missed}"
 
 

@@ -9,7 +9,7 @@ from common.domain.order import IN_DOUBT, TERMINAL, Order, OrderStatus
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder
 from common.services.fleet import Fleet
-from common.services.learn import keep, learn_fills, learn_order
+from common.services.learn import keep, learn
 from common.services.place_order import subject
 from common.services.stage import AskAgain
 from common.store import UnitOfWork
@@ -37,8 +37,7 @@ def settle_order(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
         reason = "window closed, horizon passed, no trace at the venue"
         keep(uow, order, order.move(OrderStatus.NOT_PLACED, reason=reason, updated_at=now), now)
         return "not placed"
-    learn_order(uow, order, seen, now)
-    learn_fills(fleet, uow, account, fills)
+    learn(fleet, uow, account, [(order, seen)], fills)
     return f"found: {seen.status}, {seen.filled_quantity} filled"
 
 
@@ -77,7 +76,6 @@ def _learn(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, order:
     fills = list(venue.fills(order.intent.instrument, since)) if seen is not None and seen.filled_quantity > 0 else []
     uow.risk.lock()
     if seen is not None:
-        learn_order(uow, order, seen, fleet.clock.now())
-        learn_fills(fleet, uow, account, fills)
+        learn(fleet, uow, account, [(order, seen)], fills)
     current = uow.orders.get(order.id)
     return current if current is not None else order
