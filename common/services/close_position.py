@@ -54,5 +54,5 @@ def request_cancel(uow: UnitOfWork, order: Order, now: datetime) -> None:
         tenant_id=order.intent.tenant_id,
         payload={"order_id": str(order.id)},
         now=now,
-        correlation_id=order.intent.position_id,
+        correlation_id=order.intent.signal_id or order.intent.position_id,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from common.domain.money import round_to
 from common.domain.order import (
@@ -36,7 +35,6 @@ def add_closing_order(
     trigger: Decimal | None,
     reason: str,
     now: datetime,
-    correlation: UUID | None = None,
 ) -> Order:
     """Commit the intent of the next stop or exit of `position` and ask for its placement."""
     instrument = instrument_of(uow, position.venue, position.instrument)
@@ -65,5 +63,5 @@ def add_closing_order(
     order = Order(intent=intent, status=OrderStatus.INTENDED, version=0, created_at=now, reason=reason)
     uow.orders.add(order)
     uow.audit.append("order", str(order.id), {"to": "intended", "role": role.value, "reason": reason}, now)
-    request_placement(uow, order, correlation or position.id, None, now)
+    request_placement(uow, order, None, now)
     return order

@@ -29,6 +29,12 @@ def skip_confirmation(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     return f"expired for {_hand_on(fleet, uow, job, signal, profile, None)} accounts"
 
 
+def give_up_confirmation(fleet: Fleet, uow: UnitOfWork, job: Job, reason: str) -> None:
+    """The question cannot be asked at all: risk decides without an answer, so that no subscriber is left without outcome."""
+    signal, profile = _subject(uow, job)
+    _hand_on(fleet, uow, job, signal, profile, None)
+
+
 def _subject(uow: UnitOfWork, job: Job) -> tuple[Signal, str]:
     signal = uow.signals.get(UUID(job.payload["signal_id"]))
     if signal is None:
@@ -45,7 +51,7 @@ def _hand_on(fleet: Fleet, uow: UnitOfWork, job: Job, signal: Signal, profile: s
         )
         if subscriber.advisor == profile
     ]
-    return ask_risk(uow, signal, subscribers, advice, now, job.id, job.correlation_id)
+    return ask_risk(uow, signal, subscribers, advice, now, job.id)
 
 
 def _advice(fleet: Fleet, signal: Signal, profile: str, answer: AdvisorAnswer) -> Advice:

@@ -83,10 +83,10 @@ def _order(fleet: Fleet, uow: UnitOfWork, job: Job, approved: Approved) -> None:
     order = Order(intent=intent, status=OrderStatus.INTENDED, version=0, created_at=now)
     uow.orders.add(order)
     uow.risk.add_reservation(intent.order_id, intent.account_id, approved.reservation)
-    request_placement(uow, order, job.correlation_id, job.id, now)
+    request_placement(uow, order, job.id, now)
 
 
-def request_placement(uow: UnitOfWork, order: Order, correlation: UUID, cause: UUID | None, now: datetime) -> None:
+def request_placement(uow: UnitOfWork, order: Order, cause: UUID | None, now: datetime) -> None:
     """Add the one placement job of `order`."""
     uow.jobs.add(
         Stage.PLACE,
@@ -94,7 +94,7 @@ def request_placement(uow: UnitOfWork, order: Order, correlation: UUID, cause: U
         tenant_id=order.intent.tenant_id,
         payload={"order_id": str(order.id)},
         now=now,
-        correlation_id=correlation,
+        correlation_id=order.intent.signal_id or order.intent.position_id,
         causation_id=cause,
     )
 

@@ -60,7 +60,11 @@ def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) 
 
 
 def learn(
-    fleet: Fleet, uow: UnitOfWork, account: Account, seen: Sequence[tuple[Order, VenueOrder]], fills: Sequence[VenueFill]
+    fleet: Fleet,
+    uow: UnitOfWork,
+    account: Account,
+    seen: Sequence[tuple[Order, VenueOrder]],
+    fills: Sequence[VenueFill],
 ) -> None:
     """Orders as the venue shows them with all of `fills`: states, then fills, then the states that fills had to prove."""
     for order, item in seen:

@@ -145,7 +145,7 @@ def request_settlement(fleet: Fleet, uow: UnitOfWork, order: Order, cause: UUID 
         payload={"order_id": str(order.id)},
         now=now,
         available_at=now + fleet.clock.transport(fleet.policy.settle_first_s),
-        correlation_id=order.intent.position_id,
+        correlation_id=order.intent.signal_id or order.intent.position_id,
         causation_id=cause,
     )
 

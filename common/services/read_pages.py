@@ -157,10 +157,11 @@ def tenant_status(fleet: Fleet, tenant_id: UUID) -> Row:
 
 def _owner_of(fleet: Fleet, decision: UUID) -> UUID:
     with fleet.store.operator() as view:
-        found = [item for item in view.trail(decision)["decisions"] if item.id == decision]
-    if not found:
+        trail = view.trail(decision) or {"decisions": []}
+    owners: list[UUID] = [item.tenant_id for item in trail["decisions"] if item.id == decision]
+    if not owners:
         raise NotFound("decision", decision)
-    return found[0].tenant_id
+    return owners[0]
 
 
 def decision_row(decision: Decision, signal: Signal | None, names: Mapping[UUID, str]) -> Row:

@@ -8,12 +8,14 @@ from common.services.fleet import Fleet
 def relay_jobs(fleet: Fleet) -> int:
     """Ring for jobs that have been due for `relay_grace_s`; returns how many. Redis emptied means: all of them.
 
-    The store remembers when it last named a job, so a backlog is not rung for at every tick.
+    The store remembers when it last named a job: nobody rings twice for it within `relay_quiet_s`, so a backlog is gone
+    through instead of its oldest jobs being rung at every tick.
     """
     now = fleet.clock.now()
     grace = fleet.clock.transport(fleet.policy.relay_grace_s)
+    quiet = fleet.clock.transport(fleet.policy.relay_quiet_s)
     with fleet.store.unit_of_work(None) as uow:
-        refs = uow.jobs.due(now, older_than=now - grace, limit=fleet.policy.relay_batch)
+        refs = uow.jobs.due(now, older_than=now - grace, limit=fleet.policy.relay_batch, quiet=quiet)
         uow.commit()
     fleet.publish(refs)
     return len(refs)

@@ -78,7 +78,7 @@ def order_job(fleet: Fleet, stage: Stage, tenant: str, order: str) -> JobRef:
             tenant_id=owner.id,
             payload={"order_id": str(known.id)},
             now=fleet.clock.now(),
-            correlation_id=known.intent.position_id,
+            correlation_id=known.intent.signal_id or known.intent.position_id,
         )
         uow.commit()
     return ref

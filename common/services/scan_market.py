@@ -12,8 +12,10 @@ from uuid import UUID
 import numpy as np
 
 from common.domain import features, strategies
+from common.domain.errors import NotFound
 from common.domain.job import Job, Stage
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
+from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Signal
 from common.domain.strategies import Columns, Strategy
 from common.domain.tenant import Subscriber
@@ -62,7 +64,7 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
             continue
         for signal in _signals(fleet, scan, instrument, columns[symbol], wanted[symbol]):
             found += 1
-            raise_signal(fleet, uow, signal, job.id, job.correlation_id)
+            raise_signal(fleet, uow, signal, job.id)
     return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
 
 
@@ -70,8 +72,14 @@ def _wanted(uow: UnitOfWork, scan: Scan) -> Mapping[str, list[Strategy]]:
     wanted: dict[str, list[Strategy]] = defaultdict(list)
     for want in uow.subscriptions.wanted(scan.venue):
         if want.timeframe == str(scan.timeframe):
+            try:
+                strategy = strategies.get(want.strategy)
+            except NotFound as error:
+                # A subscription may outlive its strategy; that must not silence the others.
+                log.warning("not evaluated: %s", error)
+                continue
             for symbol in want.instruments:
-                wanted[symbol].append(strategies.get(want.strategy))
+                wanted[symbol].append(strategy)
     return wanted
 
 
@@ -102,17 +110,18 @@ def _signals(
             yield signal
 
 
-def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID, correlation: UUID) -> None:
+def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID) -> None:
     """Keep `signal` and ask its subscribers' advisors, or their risk at once where no advisor is wanted or of use.
 
-    The model is asked only for a profile of which at least one subscriber could act on the answer.
+    The model is asked only for a profile of which at least one subscriber could act on the answer. From here on the
+    signal's id correlates every job of its story.
     """
     if not uow.signals.add(signal):
         return
     now = fleet.clock.now()
     profiles: dict[str | None, list[Subscriber]] = defaultdict(list)
     for subscriber in uow.subscriptions.subscribers(
-        signal.venue, signal.instrument, signal.timeframe, signal.strategy, now
+        signal.venue, signal.instrument, signal.timeframe, signal.strategy, now, max_positions=_position_caps()
     ):
         profiles[subscriber.advisor].append(subscriber)
     for profile, subscribers in profiles.items():
@@ -124,11 +133,16 @@ def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID, cor
                 payload={"signal_id": str(signal.id), "advisor": profile},
                 now=now,
                 expires_at=signal.expires_at,
-                correlation_id=correlation,
+                correlation_id=signal.id,
                 causation_id=cause,
             )
         else:
-            ask_risk(uow, signal, subscribers, None, now, cause, correlation)
+            ask_risk(uow, signal, subscribers, None, now, cause)
+
+
+def _position_caps() -> dict[str, int]:
+    caps = {name: resolve(name, {}).position_count_max for name in PROFILES}
+    return {name: most for name, most in caps.items() if most is not None}
 
 
 def ask_risk(
@@ -138,7 +152,6 @@ def ask_risk(
     advice: UUID | None,
     now: datetime,
     cause: UUID,
-    correlation: UUID,
 ) -> int:
     """Add one risk job per subscriber; returns how many there are. They have no expiry: risk records that itself."""
     count = 0
@@ -153,7 +166,7 @@ def ask_risk(
                 "advice_id": str(advice) if advice else None,
             },
             now=now,
-            correlation_id=correlation,
+            correlation_id=signal.id,
             causation_id=cause,
         )
         count += 1

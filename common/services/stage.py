@@ -96,24 +96,35 @@ def _attempt(fleet: Fleet, routine: Routine, ref: JobRef) -> Result:
 
 def _put_off(fleet: Fleet, routine: Routine, ref: JobRef, error: Exception, attempts_max: int | None) -> Result:
     """Postpone the job, or end it where `attempts_max` (None = no end) is reached."""
-    refs: Sequence[JobRef] = ()
     try:
-        with fleet.store.unit_of_work(ref.tenant_id) as uow:
-            now = fleet.clock.now()
-            job = uow.jobs.claim(ref.id, now)
-            if job is None:
-                return Result.NOTHING_TO_CLAIM
-            is_over = attempts_max is not None and job.attempts + 1 >= attempts_max and not routine.is_persistent
-            if is_over:
-                _end(fleet, uow, routine, job, error, now)
-            else:
-                uow.jobs.postpone(job, now + fleet.clock.transport(_delay_s(fleet, job, error)), _text(error))
-            refs = uow.commit()
+        refs, is_over = _put_off_or_end(fleet, routine, ref, error, attempts_max)
+    except Permanent as second:
+        log.error("job %s cannot even be given up as its stage does: %s", ref.id, second)
+        return _put_off(fleet, Routine(routine.handle), ref, error, attempts_max=0)
     except TradewindsError as second:
         log.warning("job %s could not be put off, the relay will ring again: %s", ref.id, second)
         return Result.POSTPONED
+    if refs is None:
+        return Result.NOTHING_TO_CLAIM
     fleet.publish(refs)
     return Result.FAILED if is_over else Result.POSTPONED
+
+
+def _put_off_or_end(
+    fleet: Fleet, routine: Routine, ref: JobRef, error: Exception, attempts_max: int | None
+) -> tuple[Sequence[JobRef] | None, bool]:
+    """(jobs to ring for, whether this one has ended); no jobs at all (None) where it could not be claimed."""
+    with fleet.store.unit_of_work(ref.tenant_id) as uow:
+        now = fleet.clock.now()
+        job = uow.jobs.claim(ref.id, now)
+        if job is None:
+            return None, False
+        is_over = attempts_max is not None and job.attempts + 1 >= attempts_max and not routine.is_persistent
+        if is_over:
+            _end(fleet, uow, routine, job, error, now)
+        else:
+            uow.jobs.postpone(job, now + fleet.clock.transport(_delay_s(fleet, job, error)), _text(error))
+        return uow.commit(), is_over
 
 
 def _end(fleet: Fleet, uow: UnitOfWork, routine: Routine, job: Job, error: Exception, now: datetime) -> None:

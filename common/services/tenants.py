@@ -76,7 +76,7 @@ def show_tenant(fleet: Fleet, name_or_id: str) -> dict[str, Any]:
         "accounts": [
             encode(account)
             | {
-                "limits": encode(resolve(account.profile, account.limits)),
+                "limits": encode(resolve(account.profile, account.limits, strict=False)),
                 "balance": encode(balances[account.id]),
             }
             for account in accounts
