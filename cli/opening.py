@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -72,6 +73,8 @@ def open_world(
         note(f"ended {left} processes that an earlier run left behind")
     world.remember({"market": str(wishes.market.resolve()) if wishes.market else "generated"})
     world.remember({"seed": wishes.seed} if wishes.market is None else {})
+    # What the processes of an earlier run counted went with them; the ledger remembers the rest.
+    shutil.rmtree(world.directory / "metrics", ignore_errors=True)
     settings = settings_of_world(settings, world, scan_timeframes=(wishes.timeframe,))
     _log_to(world, settings, stack)
     simulator = _start_simulator(wishes, world, settings)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Context
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_DIGITS = 8
+_WIDTH_OF_PIPES = 200
+
 
 def console() -> Console:
-    """Where answers for people go."""
-    return Console(highlight=False)
+    """Where answers for people go; a pipe is as wide as the tables want it."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_PIPES)
 
 
 def note(message: str) -> None:
@@ -42,15 +50,17 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str 
 
 
 def cell(value: object) -> str:
-    """`value` as a table cell; instants without their date's century of digits, None as a dash."""
+    """`value` as a table cell: instants to the second without their year, numbers to eight digits, None as a dash."""
     if value is None or value == "":
         return "–"
     if isinstance(value, list | tuple):
         return ", ".join(cell(item) for item in value)
     text = str(value)
-    # An instant in ISO form: seconds are enough for the eye.
-    if len(text) >= 19 and text[4:5] == "-" and text[10:11] in {"T", " "}:
-        return text[:19].replace("T", " ")
+    if _INSTANT.match(text):
+        return text[5:19].replace("T", " ")
+    if len(text) > _DIGITS and _NUMBER.fullmatch(text):
+        rounded = Context(prec=_DIGITS).create_decimal(text).normalize()
+        return format(rounded, "f")
     return text
 
 

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.live import Live
 
 from cli.context import child_environ
 from cli.crew import Crew
@@ -20,10 +22,11 @@ from cli.result import finished_by_stage, holds, one_line, scans_finished, show_
 from cli.worlds import World
 from common.bootstrap import build_fleet, free_port, seed_demo, system_clock
 from common.domain.errors import Transient
+from common.services.drain import compare_books, work_off
+from common.services.fleet import Fleet
+from common.services.read_pages import read_page
+from common.services.status import fleet_status
 from common.settings import PREFIX, Settings, read_settings
-
-if TYPE_CHECKING:
-    from common.services.fleet import Fleet
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +60,7 @@ class Run:
 
     def look(self) -> None:
         """Read the ledger; one that cannot be read now is read at the next look."""
-        from common.services.status import fleet_status
-
-        try:
+            try:
             self.status = fleet_status(self.fleet)
         except Transient as error:
             log.warning("the ledger could not be read: %s", error)
@@ -131,8 +132,6 @@ def _live(run: Run, refresh: Callable[[], None]) -> None:
 
 def _drain(run: Run, refresh: Callable[[], None]) -> bool:
     """Take nothing new, finish what was begun; whether all of it was finished in time."""
-    from common.services.drain import work_off
-
     run.phase = "draining"
     note("draining: no new scans, finishing what was begun")
     run.crew.stop(["stream", "beat"], _STOP_S)
@@ -155,8 +154,6 @@ def _drain(run: Run, refresh: Callable[[], None]) -> bool:
 
 
 def _conclude(run: Run, drained: bool) -> int:
-    from common.services.drain import compare_books
-
     if run.asked.insisted:
         note("stopped without finishing; the next `up` of this world goes on from here")
         return 130
@@ -174,8 +171,6 @@ def _shown(run: Run) -> Iterator[Callable[[], None]]:
     if not run.wishes.is_watched:
         yield _progress(run)
         return
-    from rich.live import Live
-
     with Live(console=console(), refresh_per_second=4, transient=True) as live:
         yield lambda: live.update(_screen(run))
 
@@ -193,8 +188,6 @@ def _progress(run: Run) -> Callable[[], None]:
 
 
 def _screen(run: Run) -> Screen:
-    from common.services.read_pages import read_page
-
     try:
         latest = read_page(run.fleet, "decisions", tenant_id=None, as_operator=True, limit=8).items
         held = read_page(run.fleet, "positions", tenant_id=None, as_operator=True, limit=8).items
