@@ -99,13 +99,22 @@ return tostring(missing / refill)
 )
 
 
-def connect_redis(url: str) -> redis.Redis:
-    """A client that gives up after two seconds instead of hanging with the server."""
+def ping_redis(url: str, timeout_s: float = _SOCKET_TIMEOUT_S) -> None:
+    """Return when the server at `url` answers; raises Transient, which never shows the address's password."""
+    try:
+        with connect_redis(url, timeout_s) as client:
+            client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        raise Transient(f"the broker does not answer: {type(error).__name__}") from None
+
+
+def connect_redis(url: str, timeout_s: float = _SOCKET_TIMEOUT_S) -> redis.Redis:
+    """A client that gives up after `timeout_s` instead of hanging with the server."""
     return redis.Redis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=_SOCKET_TIMEOUT_S,
-        socket_connect_timeout=_SOCKET_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         health_check_interval=30,
     )

@@ -1,4 +1,4 @@
-"""State that processes share and may lose: breakers, answers asked for once, and rate budgets. Nothing here is truth."""
+"""State that processes share and may lose, for none of it is truth: breakers, answers asked for once, rate budgets."""
 
 from __future__ import annotations
 

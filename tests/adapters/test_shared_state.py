@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from common.adapters.broker import ping_broker
 from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySingleFlight
 from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisSingleFlight, connect_redis
 from common.domain.errors import InvalidInput, Transient
@@ -194,6 +195,13 @@ def test_a_budget_is_never_overspent_by_many_at_once(budgets: Budgets) -> None:
     with ThreadPoolExecutor(8) as pool:
         waits = list(pool.map(lambda _: budgets.take("a", 1, 10, 0.0001), range(40)))
     assert waits.count(0.0) == 10
+
+
+def test_a_server_that_answers_is_there_and_its_absence_shows_no_password(redis_url: str) -> None:
+    ping_broker(redis_url)
+    with pytest.raises(Transient) as caught:
+        ping_broker("redis://:the-password@127.0.0.1:1/0", timeout_s=0.2)
+    assert "the-password" not in str(caught.value)
 
 
 def test_an_unreachable_server_is_transient() -> None:
