@@ -60,7 +60,7 @@ class Run:
 
     def look(self) -> None:
         """Read the ledger; one that cannot be read now is read at the next look."""
-            try:
+        try:
             self.status = fleet_status(self.fleet)
         except Transient as error:
             log.warning("the ledger could not be read: %s", error)
