@@ -44,7 +44,7 @@ class Scripted:
     leaves: tuple[int, ...] = ()
     name: str = "scripted"
     version: str = "1"
-    parameters: strategies.Parameters = strategies.Parameters()
+    parameters: strategies.Parameters = dataclasses.field(default_factory=strategies.Parameters)
     features: tuple[str, ...] = ()
     warmup: int = 0
     history: int = 1
@@ -399,7 +399,7 @@ def test_the_reference_makes_the_floor_programs_878_trades_on_recorded_bitcoin_c
 
 def test_the_breaker_rests_the_account_and_forgives_what_was_before():
     limits = dataclasses.replace(EVERY_RULE, consecutive_losses_max=2, breaker_cooldown_min=timedelta(hours=1))
-    lows = {bar: 90.0 for bar in (22, 26, 40)}
+    lows = dict.fromkeys((22, 26, 40), 90.0)
     columns = flat(80, low=lows)
     result = scripted(columns, Scripted({20: 1, 24: 1, 28: 1, 38: 1, 42: 1}, stop=5.0, leaves=(50,)), limits=limits)
     assert [item.outcome for item in result.decisions] == ["filled", "filled", "vetoed", "filled", "filled"]
@@ -418,7 +418,7 @@ def test_an_instrument_rests_after_a_lost_stop_and_not_after_a_won_trade():
 def test_a_ledger_gives_rates_only_of_enough_results_and_forgets_the_oldest():
     ledger = Ledger(backtest_account("simulator", "x"), DECIMAL(1_000), EVERY_RULE)
     for number in range(60):
-        ledger._learn(DECIMAL(number % 3 - 1))  # noqa: SLF001
+        ledger._learn(DECIMAL(number % 3 - 1))
     record = ledger.record(datetime(2021, 1, 1, tzinfo=UTC), DECIMAL(0))
     recent = [number % 3 - 1 for number in range(10, 60)]
     assert record.closed_trades == 50

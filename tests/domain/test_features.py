@@ -108,7 +108,7 @@ def test_an_unknown_feature_is_refused_with_the_families_that_exist():
 
 @pytest.mark.parametrize("name", ["rsi", "rsi_14_3", "macd_12"])
 def test_wrong_windows_are_refused_with_the_form_that_is_expected(name):
-    with pytest.raises(InvalidInput, match="<window>|<fast>"):
+    with pytest.raises(InvalidInput, match=r"<window>|<fast>"):
         feature(name)
 
 

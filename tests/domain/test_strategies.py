@@ -301,7 +301,7 @@ def test_an_entry_has_no_reasons_and_leaves_nothing_unless_it_says_so():
 
 
 def test_an_unknown_strategy_is_refused_with_those_that_exist():
-    with pytest.raises(NotFound, match="no strategy 'moon'; there is: .*confluence.*ema_crossover"):
+    with pytest.raises(NotFound, match=r"no strategy 'moon'; there is: .*confluence.*ema_crossover"):
         strategies.get("moon")
 
 
@@ -342,7 +342,7 @@ def test_a_second_strategy_of_the_same_name_is_refused_and_the_same_one_is_not()
     class Impostor(Rules):
         name = "confluence"
 
-    with pytest.raises(InvalidInput, match="a name that common.domain.strategies.confluence does not use"):
+    with pytest.raises(InvalidInput, match=r"a name that common\.domain\.strategies\.confluence does not use"):
         strategies.register(Impostor)
     assert strategies.register(strategies.Confluence) is strategies.Confluence
 

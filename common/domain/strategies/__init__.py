@@ -14,7 +14,7 @@ from common.domain.strategies.composite import AdvancedComposite, Composite
 from common.domain.strategies.confluence import Confluence
 from common.domain.strategies.ema_crossover import EmaCrossover
 from common.domain.strategies.ema_rsi_reference import EmaRsiReference
-from common.domain.strategies.opportunity import Opportunity, opportunity
+from common.domain.strategies.opportunity import Opportunity, opportunity_score
 from common.domain.strategies.registry import get, names, register
 from common.domain.strategies.rsi_mean_reversion import RsiMeanReversion
 from common.domain.strategies.scalper import Scalper
@@ -52,7 +52,7 @@ __all__ = [
     "get",
     "leaves_at",
     "names",
-    "opportunity",
+    "opportunity_score",
     "register",
     "signal_at",
 ]

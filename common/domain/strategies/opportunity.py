@@ -26,7 +26,7 @@ def day_change(columns: Columns) -> Series:
     return change
 
 
-def opportunity(features: Features, columns: Columns) -> Series:
+def opportunity_score(features: Features, columns: Columns) -> Series:
     """Score 0..80 of every bar: volume above twice its mean 20, RSI 7 or 14 beyond 30 / 70 15, trend and MACD aligned 20,
     ATR / price x 1000 at most 15, 24 h change beyond 5 % 10.
     """
@@ -75,7 +75,7 @@ class Opportunity(Rules):
     def evaluate(self, features: Features, columns: Columns) -> Entries:
         """Side of the aligned trend where the score reaches the minimum."""
         p = self.parameters
-        score, histogram = opportunity(features, columns), features["macd_histogram_12_26_9"]
+        score, histogram = opportunity_score(features, columns), features["macd_histogram_12_26_9"]
         hot, atr = score >= p.minimum, features["atr_14"]
         rises = (features["ema_20"] > features["ema_50"]) & (histogram > 0)
         falls = (features["ema_20"] < features["ema_50"]) & (histogram < 0)
