@@ -25,7 +25,9 @@ class Lease:
     def release(self) -> None:
         """Give up the lead."""
         try:
-            self._connection.execute(text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": self._name})
+            self._connection.execute(
+                text("SELECT pg_advisory_unlock(hashtextextended(:name, 0))"), {"name": self._name}
+            )
             self._connection.commit()
         except SQLAlchemyError:
             # A connection that is gone holds nothing any more.

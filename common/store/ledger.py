@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, func, select, update
+from sqlalchemy import Select, Table, func, select, text, update
 
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.fill import Fill, Funding
-from common.domain.order import IN_DOUBT, LIVE, Order, OrderRole, OrderStatus
+from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
 from common.domain.position import Position
 from common.store import tables
 from common.store.codecs import DECISION, FILL, FUNDING, ORDER, POSITION
@@ -99,24 +99,17 @@ class Orders:
 
     def live(self, account_id: UUID, instrument: str | None = None) -> builtins.list[Order]:
         """Orders that may still change, oldest first."""
-        return self._where(account_id, LIVE, instrument)
+        table = tables.orders
+        # Written out, because a partial index is not found through parameters.
+        statement = select(table).where(table.c.account_id == account_id, text(tables.LIVE_ORDER))
+        if instrument is not None:
+            statement = statement.where(table.c.instrument == instrument)
+        rows = self._session.all(statement.order_by(table.c.created_at, table.c.id))
+        return [ORDER.value(row) for row in rows]
 
     def in_doubt(self, account_id: UUID) -> builtins.list[Order]:
         """Orders of which we do not know whether the venue has them, oldest first."""
-        return self._where(account_id, IN_DOUBT, None)
-
-    def _where(
-        self, account_id: UUID, statuses: frozenset[OrderStatus], instrument: str | None
-    ) -> builtins.list[Order]:
-        table = tables.orders
-        statement = (
-            select(table)
-            .where(table.c.account_id == account_id, table.c.status.in_(sorted(statuses)))
-            .order_by(table.c.created_at, table.c.id)
-        )
-        if instrument is not None:
-            statement = statement.where(table.c.instrument == instrument)
-        return [ORDER.value(row) for row in self._session.all(statement)]
+        return [order for order in self.live(account_id) if order.status in IN_DOUBT]
 
     def of_account(self, account_id: UUID) -> builtins.list[Order]:
         """Every order the account ever had, oldest first."""

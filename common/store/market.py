@@ -35,25 +35,22 @@ _SERIES = """
     ORDER BY opened_at DESC LIMIT :limit
 """
 
-# One row of packed big-endian numbers a symbol: the client reads it without parsing a single value.
+# One value a symbol, ready to be read as numbers: no digit is parsed here or there.
 _ARRAYS = """
-    SELECT wanted.symbol, packed.candles
-    FROM unnest(CAST(:symbols AS text[])) AS wanted (symbol)
+    SELECT wanted.symbol, latest.packed
+    FROM unnest(%(symbols)s::text[]) AS wanted (symbol)
     CROSS JOIN LATERAL (
-        SELECT string_agg(
-            int8send((extract(epoch FROM opened_at) * 1000)::bigint) || float8send(open::float8)
-            || float8send(high::float8) || float8send(low::float8) || float8send(close::float8)
-            || float8send(volume::float8),
-            ''::bytea ORDER BY opened_at) AS candles
-        FROM (
-            SELECT opened_at, open, high, low, close, volume FROM candles
-            WHERE venue = :venue AND symbol = wanted.symbol AND timeframe = :timeframe AND opened_at <= :last
-            ORDER BY opened_at DESC LIMIT :limit
-        ) AS latest
-    ) AS packed
+        SELECT string_agg(newest.packed, ''::bytea) AS packed FROM (
+            SELECT packed FROM candles
+            WHERE venue = %(venue)s AND symbol = wanted.symbol AND timeframe = %(timeframe)s AND opened_at <= %(last)s
+            ORDER BY opened_at DESC LIMIT %(limit)s
+        ) AS newest
+    ) AS latest
 """
 
-_PACKED = np.dtype([("opened_at", ">i8"), *((name, ">f8") for name in ("open", "high", "low", "close", "volume"))])
+_PRICES = ("open", "high", "low", "close", "volume")
+_PACKED = np.dtype([("opened_at", ">i8"), *((name, ">f8") for name in _PRICES)])
+_MS_TO_2000 = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 # A loose index scan: one look-up per symbol, however many candles there are.
 _LAST_CLOSED = """
@@ -153,8 +150,8 @@ class Candles:
             "last": until - length.duration,
             "limit": limit,
         }
-        rows = self._session.all(_ARRAYS, parameters)
-        return {row.symbol: _columns(length, row.candles or b"") for row in rows}
+        rows = self._session.binary(_ARRAYS, parameters)
+        return {symbol: _columns(length, packed or b"") for symbol, packed in rows}
 
     def last_closed_at(self, venue: str, timeframe: str | Timeframe) -> dict[str, datetime]:
         """When the newest candle of each known instrument closed; instruments without candles are left out."""
@@ -180,8 +177,10 @@ def _candle(opened_at: datetime, duration: timedelta, *values: object) -> Candle
 
 def _columns(timeframe: Timeframe, packed: bytes) -> Columns:
     rows = np.frombuffer(packed, dtype=_PACKED)
-    floats = {name: rows[name].astype(np.float64) for name in ("open", "high", "low", "close", "volume")}
-    return Columns(timeframe=timeframe, opened_at=rows["opened_at"].astype(np.int64), **floats)
+    opened_at = rows["opened_at"].astype(np.int64) // 1000 + _MS_TO_2000
+    oldest_first = np.argsort(opened_at)
+    floats = {name: rows[name].astype(np.float64)[oldest_first] for name in _PRICES}
+    return Columns(timeframe=timeframe, opened_at=opened_at[oldest_first], **floats)
 
 
 class Signals:

@@ -78,7 +78,9 @@ _BOOK = f"""
                 OR (scope = 'venue' AND subject = account.venue)
                 OR (scope = 'tenant' AND subject = :tenant))) AS halts,
         (SELECT coalesce(sum(gross_profit - fees + funding), 0) FROM positions
-            WHERE account_id = :account AND (quantity > 0 OR closed_at >= :day)) AS realised,
+            WHERE account_id = :account AND quantity > 0)
+        + (SELECT coalesce(sum(gross_profit - fees + funding), 0) FROM positions
+            WHERE account_id = :account AND closed_at >= :day) AS realised,
         coalesce(
             (SELECT e.equity FROM equity AS e
                 WHERE e.account_id = :account AND e.occurred_at <= :day ORDER BY e.occurred_at DESC LIMIT 1),

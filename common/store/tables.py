@@ -11,11 +11,11 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     ForeignKeyConstraint,
     Index,
     Integer,
-    Interval,
     LargeBinary,
     MetaData,
     Numeric,
@@ -120,6 +120,12 @@ instruments = Table(
     PrimaryKeyConstraint("venue", "symbol"),
 )
 
+PACKED = (
+    "timestamptz_send(opened_at) || float8send(open::double precision) || float8send(high::double precision)"
+    " || float8send(low::double precision) || float8send(close::double precision)"
+    " || float8send(volume::double precision)"
+)
+
 candles = Table(
     "candles",
     metadata,
@@ -132,6 +138,8 @@ candles = Table(
     _money("low"),
     _money("close"),
     _money("volume"),
+    # The candle as indicators read it: microseconds since 2000 and five doubles, big-endian.
+    Column("packed", LargeBinary(), Computed(PACKED, persisted=True)),
     PrimaryKeyConstraint("venue", "symbol", "timeframe", "opened_at"),
     postgresql_partition_by="RANGE (opened_at)",
 )
