@@ -118,12 +118,9 @@ class OpenAIAdvisor:
         except Unusable as unusable:
             if not unusable.is_repairable:
                 raise
-            complaint = f"That answer cannot be used: {unusable.detail}. Answer again with the one json object only."
-        repair = [
-            *asked.messages,
-            {"role": "assistant", "content": account.raw[:_RAW_LENGTH_MAX]},
-            {"role": "user", "content": complaint},
-        ]
+            fault = unusable.detail
+        # Asked afresh: the broken answer is not shown again, for what it said must not argue for itself.
+        repair = self._messages(question(asked.signal, correction=fault))
         return self._attempt(asked, repair, account, started)
 
     def _attempt(
