@@ -18,6 +18,7 @@ from common.domain.backtest.engine import Result
 from common.domain.backtest.leaving import find_leaving
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import EVERY_RULE, reference_setup
+from common.domain.backtest.result import curve, excursions, figures
 from common.domain.errors import InvalidInput
 from common.domain.exits import decide_exit, track
 from common.domain.features import Columns, compute
@@ -433,3 +434,34 @@ def test_a_strategy_whose_plan_makes_no_sense_takes_no_entry():
 
 def test_bars_hand_written_are_what_they_say():
     assert bars([(1, 2, 0.5, 1.5)]).high.tolist() == [2.0]
+
+
+def test_the_curve_ends_at_the_final_equity_and_marks_what_is_held_at_the_closes():
+    columns = flat(30, close={22: 90.0, 23: 110.0}, low={22: 90.0}, high={23: 110.0})
+    result = scripted(columns, Scripted({20: 1}, stop=50.0, target=60.0, leaves=(24,)))
+    found = curve(result)
+    units = float(only(result).opened_quantity)
+    assert found.equity[[20, 21, 22, 23]].tolist() == pytest.approx([1e4, 1e4, 1e4 - 10 * units, 1e4 + 10 * units])
+    assert found.exposure[[20, 21, 22, 25]].tolist() == pytest.approx([0.0, 100 * units, 90 * units, 0.0])
+    assert found.equity[-1] == pytest.approx(float(result.final_equity))
+    assert found.max_drawdown == pytest.approx(10 * units / 1e4)
+    assert excursions(result) == ((pytest.approx(0.1), pytest.approx(0.1)),)
+
+
+def test_the_figures_are_those_of_the_positions_and_the_days():
+    columns = walk(41, 2000)
+    rule = strategies.get("rsi_mean_reversion")
+    result = run(Setup((market(columns, fee="0.0005"),), (rule,), EVERY_RULE, DECIMAL(10_000), FRICTIONLESS))
+    found = figures(result)
+    assert found.trades.trades == len(result.positions) > 5
+    assert found.trades.net_profit == result.final_equity - 10_000
+    assert found.curve.days == 6
+    assert float(found.curve.total_return) == pytest.approx(float(result.final_equity / 10_000 - 1))
+    assert {Side.LONG, Side.SHORT} == {position.side for position in result.positions}
+    assert all(adverse >= 0 and favourable >= 0 for adverse, favourable in excursions(result))
+
+
+def test_a_backtest_without_candles_has_no_figures():
+    empty = run(Setup((market(walk(1, 0)),), (Scripted({}),), EVERY_RULE, DECIMAL(1), FRICTIONLESS))
+    assert figures(empty).trades.trades == 0
+    assert curve(empty).max_drawdown == 0.0

@@ -3,16 +3,21 @@
 from common.domain.backtest.checks import Finding, lookahead_findings, recursive_findings
 from common.domain.backtest.engine import Decided, Result, Setup, run
 from common.domain.backtest.market import FRICTIONLESS, Assumptions, BacktestMarket, FundingRates
+from common.domain.backtest.result import Curve, curve, excursions, figures
 
 __all__ = [
     "FRICTIONLESS",
     "Assumptions",
     "BacktestMarket",
+    "Curve",
     "Decided",
     "Finding",
     "FundingRates",
     "Result",
     "Setup",
+    "curve",
+    "excursions",
+    "figures",
     "lookahead_findings",
     "recursive_findings",
     "run",
