@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from common.domain import strategies
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.risk.book import Halt, HaltMode, HaltScope
 from common.services.fleet import Fleet
@@ -17,6 +18,7 @@ def halt(fleet: Fleet, *, scope: HaltScope, subject: str, mode: HaltMode, reason
     `subject` is empty for the platform, else the venue, the tenant's name or id, the strategy or the instrument.
     """
     subject = _subject(fleet, scope, subject)
+    _must_exist(fleet, scope, subject)
     with fleet.store.unit_of_work(None) as uow:
         now = fleet.clock.now()
         placed = uow.halts.add(scope, subject, mode, reason, by, now)
@@ -26,7 +28,7 @@ def halt(fleet: Fleet, *, scope: HaltScope, subject: str, mode: HaltMode, reason
 
 
 def resume(fleet: Fleet, *, scope: HaltScope, subject: str, by: str) -> bool:
-    """Lift a halt; False when there was none."""
+    """Lift a halt; False when there was none. What is halted need not exist any more."""
     subject = _subject(fleet, scope, subject)
     with fleet.store.unit_of_work(None) as uow:
         lifted = uow.halts.lift(scope, subject, by, fleet.clock.now())
@@ -49,9 +51,21 @@ def _subject(fleet: Fleet, scope: HaltScope, subject: str) -> str:
         raise InvalidInput("subject", subject, f"the name of a {scope.value}")
     if scope is HaltScope.TENANT:
         return str(find_tenant(fleet, subject).id)
-    if scope is HaltScope.VENUE and subject not in fleet.market_data:
-        raise NotFound("venue", subject, fleet.market_data)
     return subject
+
+
+def _must_exist(fleet: Fleet, scope: HaltScope, subject: str) -> None:
+    """A halt on a misspelt name would stop nothing, and nobody would know."""
+    known: Iterable[str] = {subject}
+    if scope is HaltScope.VENUE:
+        known = fleet.market_data
+    elif scope is HaltScope.STRATEGY:
+        known = strategies.names()
+    elif scope is HaltScope.INSTRUMENT:
+        with fleet.store.unit_of_work(None) as uow:
+            known = {item.symbol for venue in fleet.market_data for item in uow.instruments.list(venue)}
+    if subject not in known:
+        raise NotFound(scope.value, subject, known)
 
 
 def _audit(uow: UnitOfWork, kind: str, scope: HaltScope, subject: str, detail: str, fleet: Fleet) -> None:

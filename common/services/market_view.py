@@ -9,11 +9,17 @@ from datetime import datetime
 from decimal import Decimal
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
 from common.domain import features
+from common.domain.indicators.series import Series
 from common.domain.market import Instrument, MarketState, Timeframe
 from common.ports.venue import MarketData
 from common.services.fleet import Fleet
 from common.store import UnitOfWork
+
+MEDIAN_BARS = 100
+"""The ATR's median is taken over so many bars, as in the backtest; with fewer it is not known."""
 
 
 @dataclass(slots=True)
@@ -43,9 +49,10 @@ def market_now(fleet: Fleet, instrument: Instrument) -> MarketState:
 def with_candles(
     fleet: Fleet, uow: UnitOfWork, state: MarketState, timeframe: Timeframe, until: datetime
 ) -> MarketState:
-    """`state` with what the stored candles add: ATR in price units, volume ratio, age and gaps."""
+    """`state` with what the stored candles add: ATR in price units and its median, volume ratio, age and gaps."""
     symbol = state.instrument.symbol
-    columns = uow.candles.arrays(state.instrument.venue, [symbol], str(timeframe), until, 100).get(symbol)
+    history = fleet.policy.history_candles
+    columns = uow.candles.arrays(state.instrument.venue, [symbol], str(timeframe), until, history).get(symbol)
     if columns is None or not len(columns.opened_at):
         return replace(state, has_gap=True)
     values = features.compute(["atr_14", "volume_ratio_20"], columns)
@@ -55,10 +62,15 @@ def with_candles(
     return replace(
         state,
         atr=_decimal(values["atr_14"][-1]),
+        atr_median=_median(values["atr_14"]),
         volume_ratio=_decimal(values["volume_ratio_20"][-1]),
         candle_closed_at=last_closed,
         has_gap=not whole,
     )
+
+
+def _median(series: Series) -> Decimal | None:
+    return _decimal(float(np.median(series[-MEDIAN_BARS:]))) if len(series) >= MEDIAN_BARS else None
 
 
 def _decimal(value: float) -> Decimal | None:

@@ -11,16 +11,20 @@ from uuid import UUID
 from common.domain.errors import NotFound
 from common.domain.exits import decide_exit, track
 from common.domain.money import ZERO
-from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
+from common.domain.order import IN_DOUBT, WORKING, Order, OrderRole, OrderStatus
 from common.domain.position import CloseReason, Position
+from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
-from common.services.close_position import cancel_leftovers, close_position
+from common.services.close_position import cancel_leftovers, close_position, request_cancel
 from common.services.fleet import Fleet, instrument_of
 from common.services.learn import learn, learn_fundings, live_orders, save_position
 from common.services.market_view import market_now
-from common.services.protect_position import protect, stops_of
+from common.services.protect_position import protect
 from common.store import UnitOfWork
+
+_TAKES_BACK = {HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN}
+_NEVER_RESTED = IN_DOUBT | {OrderStatus.INTENDED, OrderStatus.ABANDONED, OrderStatus.NOT_PLACED, OrderStatus.REJECTED}
 
 
 @dataclass(slots=True)
@@ -37,7 +41,8 @@ class Observation:
 def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     """Visit one account; a second monitor of the same account finds it claimed and does nothing.
 
-    The venue is asked first; then, in the same transaction that holds the claim, everything is written at once.
+    The venue is asked first; then, in the same transaction that holds the claim, everything is written at once. Halts
+    in force take back entries (CANCEL_ENTRIES, FLATTEN) and leave positions (FLATTEN); no halt keeps an exit back.
     """
     with fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
@@ -68,7 +73,7 @@ def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Ob
         if item is not None:
             seen.orders.append((order, item))
     for symbol in sorted({o.intent.instrument for o in live} | {p.instrument for p in positions}):
-        seen.fills.extend(venue.fills(symbol, _since(fleet, uow, account, symbol, live, positions)))
+        seen.fills.extend(venue.fills(symbol, _since(fleet, uow, account, symbol, live, positions, seen)))
         seen.marks[symbol] = _mark(fleet, uow, account, symbol)
     if positions:
         opened = min(p.opened_at for p in positions if p.opened_at is not None)
@@ -77,12 +82,27 @@ def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Ob
 
 
 def _since(
-    fleet: Fleet, uow: UnitOfWork, account: Account, symbol: str, live: list[Order], positions: list[Position]
+    fleet: Fleet,
+    uow: UnitOfWork,
+    account: Account,
+    symbol: str,
+    live: list[Order],
+    positions: list[Position],
+    seen: Observation,
 ) -> datetime:
     last = uow.fills.last_at(account.id, symbol)
-    starts = [o.submitted_at or o.created_at for o in live if o.intent.instrument == symbol]
-    starts += [p.opened_at for p in positions if p.instrument == symbol and p.opened_at is not None]
-    return (last if last is not None else min(starts)) - fleet.policy.overlap
+    if last is None:
+        starts = [_sent_at(o) for o in live if o.intent.instrument == symbol]
+        starts += [p.opened_at for p in positions if p.instrument == symbol and p.opened_at is not None]
+    else:
+        # A fill may be older than the last one we know: that of an order which filled while nobody looked.
+        lacking = [o for o, item in seen.orders if item.filled_quantity > o.filled_quantity]
+        starts = [last, *(_sent_at(o) for o in lacking if o.intent.instrument == symbol)]
+    return min(starts) - fleet.policy.overlap
+
+
+def _sent_at(order: Order) -> datetime:
+    return order.submitted_at or order.created_at
 
 
 def _mark(fleet: Fleet, uow: UnitOfWork, account: Account, symbol: str) -> Decimal:
@@ -102,20 +122,15 @@ def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
 def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -> int:
     now = fleet.clock.now()
     guarded = 0
+    _take_back_entries(uow, account, now)
     for position in uow.positions.open(account.id):
         guarded += 1
-        mark = seen.marks.get(position.instrument, ZERO)
-        if mark <= ZERO:
-            continue
-        tracked = track(position, mark)
+        tracked = track(position, seen.marks.get(position.instrument, ZERO))
         if tracked.best_price != position.best_price:
             tracked = save_position(uow, tracked)
-        decision = decide_exit(tracked, mark, now=now)
-        if decision is not None:
-            close_position(fleet, uow, tracked, decision.reason, now)
-        elif _is_naked(fleet, uow, tracked, now):
-            uow.audit.append("unprotected", str(tracked.id), {"since": str(tracked.opened_at)}, now)
-            close_position(fleet, uow, tracked, CloseReason.UNPROTECTED, now)
+        reason = _reason_to_leave(fleet, uow, account, tracked, seen.marks.get(position.instrument, ZERO), now)
+        if reason is not None:
+            close_position(fleet, uow, tracked, reason, now)
         protect(fleet, uow, tracked, now)
     for order in live_orders(uow, account):
         closed = uow.positions.get(order.intent.position_id)
@@ -124,7 +139,43 @@ def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
     return guarded
 
 
-def _is_naked(fleet: Fleet, uow: UnitOfWork, position: Position, now: datetime) -> bool:
-    resting = [o for o in stops_of(uow, position) if o.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}]
-    deadline = fleet.clock.transport(fleet.policy.stop_deadline_s)
-    return not resting and position.opened_at is not None and now > position.opened_at + deadline
+def _take_back_entries(uow: UnitOfWork, account: Account, now: datetime) -> None:
+    for order in live_orders(uow, account):
+        if order.intent.role is not OrderRole.ENTRY:
+            continue
+        signal = uow.signals.get(order.intent.signal_id) if order.intent.signal_id else None
+        if _halted(uow, account, signal.strategy if signal else None, order.intent.instrument) & _TAKES_BACK:
+            request_cancel(uow, order, now)
+
+
+def _halted(uow: UnitOfWork, account: Account, strategy: str | None, instrument: str) -> set[HaltMode]:
+    return {halt.mode for halt in uow.halts.in_force(account.venue, account.tenant_id, strategy, instrument)}
+
+
+def _reason_to_leave(
+    fleet: Fleet, uow: UnitOfWork, account: Account, position: Position, mark: Decimal, now: datetime
+) -> CloseReason | None:
+    if HaltMode.FLATTEN in _halted(uow, account, position.strategy, position.instrument):
+        return CloseReason.HALT
+    decision = decide_exit(position, mark, now=now)
+    if decision is not None:
+        return decision.reason
+    naked_since = _naked_since(uow, position)
+    if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
+        return None
+    uow.audit.append("unprotected", str(position.id), {"since": naked_since.isoformat()}, now)
+    return CloseReason.UNPROTECTED
+
+
+def _naked_since(uow: UnitOfWork, position: Position) -> datetime | None:
+    """Since when a stop has been wanted that does not rest at the venue; None while the resting ones cover everything.
+
+    A stop that rested and is gone (cancelled at the venue) was cover in its time: the clock starts with its successor.
+    """
+    stops = [order for order in uow.orders.of_position(position.id) if order.intent.role is OrderRole.STOP]
+    resting = [order for order in stops if order.status in WORKING]
+    if sum((order.remaining for order in resting), ZERO) >= position.quantity:
+        return None
+    covered_until = max((order.created_at for order in resting), default=None)
+    wanted = [order.created_at for order in stops if order.status in _NEVER_RESTED]
+    return min((at for at in wanted if covered_until is None or at > covered_until), default=None)

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
 from common.domain.job import Job, Stage
-from common.domain.order import IN_DOUBT, TERMINAL, Order, OrderRole, OrderStatus
+from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
 from common.domain.position import CloseReason
-from common.domain.risk.book import Environment, HaltMode
+from common.domain.risk.book import Environment, TradingState
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueOrder
 from common.services.close_position import close_position
@@ -68,11 +68,16 @@ def _submit(fleet: Fleet, account: Account, venue: Venue, order: Order) -> Order
 
 
 def _objection(fleet: Fleet, uow: UnitOfWork, account: Account, order: Order, now: datetime) -> str:
-    live = account.environment is Environment.LIVE
-    if live and not (fleet.policy.live_trading and account.live_enabled):
-        return "live trading is not enabled by the platform and the account"
+    """Why the order must not leave, empty when it may. Nothing keeps back an order that closes a position."""
     if not order.intent.role.increases_risk:
         return ""
+    if account.environment is Environment.LIVE:
+        book = uow.risk.lock_book(account.id, now)
+        if not (fleet.policy.live_trading and book.live_allowed):
+            return "live trading is not enabled by platform, tenant and account alike"
+    tenant = uow.tenants.get(account.tenant_id)
+    if tenant is not None and tenant.state is not TradingState.ACTIVE:
+        return f"the tenant is {tenant.state}"
     if now >= order.intent.expires_at:
         return f"expired at {order.intent.expires_at.isoformat()}"
     signal = uow.signals.get(order.intent.signal_id) if order.intent.signal_id else None
@@ -148,10 +153,3 @@ def request_settlement(fleet: Fleet, uow: UnitOfWork, order: Order, cause: UUID 
         correlation_id=order.intent.signal_id or order.intent.position_id,
         causation_id=cause,
     )
-
-
-def entries_to_cancel(orders: list[Order], mode: HaltMode) -> list[Order]:
-    """Entries that a halt of `mode` takes back."""
-    if mode is HaltMode.HALT_NEW:
-        return []
-    return [order for order in orders if order.intent.role is OrderRole.ENTRY and order.status not in TERMINAL]

@@ -20,11 +20,15 @@ from common.store import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What the venue holds of an account; `is_still` when nothing moved while it was being read."""
+    """What the venue holds of an account, and what our book held when it was asked.
+
+    `is_still` when the venue's positions did not move while it was being read.
+    """
 
     orders: Sequence[VenueOrder]
     positions: Mapping[str, Decimal]
     fills: Sequence[VenueFill]
+    book: Mapping[str, Decimal]
     is_still: bool
 
 
@@ -50,6 +54,7 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
 
 def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Statement:
     """Positions, open orders and fills, and the positions once more to know whether they stood still."""
+    book = _book(uow, account)
     before = _quantities(venue.positions())
     orders = list(venue.open_orders())
     symbols = sorted({*before, *(o.intent.instrument for o in uow.orders.live(account.id))})
@@ -59,7 +64,7 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
         last = uow.fills.last_at(account.id, symbol)
         since = (last or fleet.clock.now() - fleet.policy.memory) - fleet.policy.overlap
         fills.extend(venue.fills(symbol, since))
-    return Statement(orders, before, fills, before == _quantities(venue.positions()))
+    return Statement(orders, before, fills, book, before == _quantities(venue.positions()))
 
 
 def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
@@ -71,22 +76,29 @@ def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
 
 def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement) -> str:
     now = fleet.clock.now()
+    moved = not statement.is_still or _book(uow, account) != statement.book
     for item in statement.orders:
         _adopt(fleet, uow, account, item, now)
     strangers = learn_fills(fleet, uow, account, statement.fills)
+    # What an order in doubt did cannot be told from what a stranger did before its fate is known.
+    doubtful = {order.intent.instrument for order in uow.orders.in_doubt(account.id)}
     for fill in strangers:
+        if fill.instrument in doubtful and fill.client_order_id is None:
+            continue
         detail = f"fill {fill.trade_id} of {fill.quantity} at {fill.price} belongs to no order of ours"
         _quarantine(uow, account, fill.instrument, fill.venue_order_id, fill.client_order_id or "", detail, now)
-    if not statement.is_still:
+    if moved:
         return "moved while it was read; judged at the next visit"
     differences = _differences(uow, account, statement.positions)
-    for symbol, (ours, theirs) in differences.items():
-        detail = f"position is {theirs} at the venue and {ours} in the ledger"
-        _quarantine(uow, account, symbol, "position", "", detail, now)
+    if doubtful & set(differences):
+        return "an order is in doubt where the books differ; judged when its fate is known"
     equal = not differences
     if account.is_reconciled is not equal:
         uow.accounts.mark_reconciled(account.id, equal)
-        uow.audit.append("reconciliation", str(account.id), {"equal": equal, "differences": len(differences)}, now)
+        told = {
+            symbol: f"{theirs} at the venue, {ours} in the ledger" for symbol, (ours, theirs) in differences.items()
+        }
+        uow.audit.append("reconciliation", str(account.id), {"equal": equal, "differences": told}, now)
     return "equal" if equal else f"{len(differences)} positions differ"
 
 
@@ -117,8 +129,14 @@ def _quarantine(
 def _differences(
     uow: UnitOfWork, account: Account, theirs: Mapping[str, Decimal]
 ) -> dict[str, tuple[Decimal, Decimal]]:
-    ours: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    for position in uow.positions.open(account.id):
-        ours[position.instrument] += position.quantity * position.side.sign
+    ours = _book(uow, account)
     symbols = sorted({*ours, *theirs})
-    return {s: (ours[s], theirs.get(s, ZERO)) for s in symbols if ours[s] != theirs.get(s, ZERO)}
+    pairs = {symbol: (ours.get(symbol, ZERO), theirs.get(symbol, ZERO)) for symbol in symbols}
+    return {symbol: pair for symbol, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _book(uow: UnitOfWork, account: Account) -> dict[str, Decimal]:
+    held: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    for position in uow.positions.open(account.id):
+        held[position.instrument] += position.quantity * position.side.sign
+    return {symbol: quantity for symbol, quantity in held.items() if quantity != ZERO}

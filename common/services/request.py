@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from common.domain.advice import advice_id
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.job import JobRef, Stage
 from common.domain.market import Timeframe
@@ -12,6 +13,7 @@ from common.services.fleet import Fleet, instrument_of
 from common.services.invariants import find_account
 from common.services.schedule_scans import request_scan
 from common.services.tenants import find_tenant
+from common.store import UnitOfWork
 
 _KEYS = {Stage.PLACE: "place", Stage.SETTLE: "settle", Stage.CANCEL: "cancel"}
 
@@ -53,16 +55,26 @@ def evaluation(fleet: Fleet, tenant: str, signal: str, account: str | None = Non
     chosen = find_account(fleet, owner.id, account)
     known = _signal(fleet, signal)
     with fleet.store.unit_of_work(owner.id) as uow:
+        advice = _advice(uow, chosen.id, known)
         ref = uow.jobs.add(
             Stage.EVALUATE,
             f"risk:{owner.id}:{chosen.id}:{known.id}",
             tenant_id=owner.id,
-            payload={"signal_id": str(known.id), "account_id": str(chosen.id), "advice_id": None},
+            payload={"signal_id": str(known.id), "account_id": str(chosen.id), "advice_id": advice},
             now=fleet.clock.now(),
             correlation_id=known.id,
         )
         uow.commit()
     return ref
+
+
+def _advice(uow: UnitOfWork, account: UUID, signal: Signal) -> str | None:
+    """The answer that was given already to the advisor this account asks about such signals."""
+    for wish in uow.subscriptions.list():
+        is_it = (wish.account_id, wish.strategy, wish.timeframe) == (account, signal.strategy, signal.timeframe)
+        if is_it and wish.advisor is not None and uow.advice.get(advice_id(signal.id, wish.advisor)) is not None:
+            return str(advice_id(signal.id, wish.advisor))
+    return None
 
 
 def order_job(fleet: Fleet, stage: Stage, tenant: str, order: str) -> JobRef:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from common.domain.job import Job
 from common.domain.order import IN_DOUBT, TERMINAL, Order, OrderStatus
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder
+from common.services.close_position import request_cancel
 from common.services.fleet import Fleet
 from common.services.learn import keep, learn
 from common.services.place_order import subject
@@ -22,6 +24,9 @@ def settle_order(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     neither the order, nor the open orders, nor the fills show it. Until then the reservation stays held.
     """
     order, account = subject(uow, job)
+    if order.status is OrderStatus.INTENDED:
+        # Were this job done now, nobody would ask any more once the order has left and is in doubt.
+        raise AskAgain("the order has not left yet", fleet.policy.settle_again_s)
     if order.status not in IN_DOUBT:
         return f"already known: {order.status}"
     venue = fleet.venue_of(uow, account)
@@ -29,6 +34,8 @@ def settle_order(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     seen, fills = _ask(fleet, venue, order)
     if seen is None and not _may_conclude(venue, order, asked_at):
         raise AskAgain("the venue does not show the order yet", fleet.policy.settle_again_s)
+    if seen is None and _traces(uow, account, venue, order, fills):
+        raise AskAgain("the venue shows fills that may be the order's", fleet.policy.settle_again_s)
     uow.risk.lock()
     now = fleet.clock.now()
     if order.status is OrderStatus.SUBMITTING:
@@ -47,7 +54,25 @@ def _ask(fleet: Fleet, venue: Venue, order: Order) -> tuple[VenueOrder | None, l
         wanted = order.intent.client_order_id
         seen = next((item for item in venue.open_orders() if item.client_order_id == wanted), None)
     since = (order.submitted_at or order.created_at) - fleet.policy.overlap
-    return seen, list(venue.fills(order.intent.instrument, since)) if seen is not None else []
+    return seen, list(venue.fills(order.intent.instrument, since))
+
+
+def _traces(
+    uow: UnitOfWork, account: Account, venue: Venue, order: Order, fills: Sequence[VenueFill]
+) -> list[VenueFill]:
+    """Fills that contradict the order's absence: under its id, or of its side in its time and of no order we know."""
+    sent_at = order.submitted_at or order.created_at
+    return [
+        fill
+        for fill in fills
+        if fill.client_order_id == order.intent.client_order_id
+        or (
+            fill.client_order_id is None
+            and fill.side is order.intent.side
+            and sent_at <= fill.occurred_at <= (order.valid_until or sent_at) + venue.visibility
+            and uow.orders.by_venue_id(account.id, fill.venue_order_id) is None
+        )
+    ]
 
 
 def _may_conclude(venue: Venue, order: Order, asked_at: datetime) -> bool:
@@ -59,6 +84,9 @@ def cancel_order(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     order, account = subject(uow, job)
     if order.status in TERMINAL:
         return f"nothing to cancel: {order.status}"
+    if order.status is OrderStatus.INTENDED:
+        request_cancel(uow, order, fleet.clock.now())
+        return "abandoned before it left"
     if order.status in IN_DOUBT:
         raise AskAgain("the order is in doubt; its fate is being asked for", fleet.policy.settle_again_s)
     venue = fleet.venue_of(uow, account)
