@@ -58,7 +58,7 @@ def cell(value: object) -> str:
     text = str(value)
     if _INSTANT.match(text):
         return text[5:19].replace("T", " ")
-    if len(text) > _DIGITS and _NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text):
         rounded = Context(prec=_DIGITS).create_decimal(text).normalize()
         return format(rounded, "f")
     return text

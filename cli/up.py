@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.25
 _LOOK_S = 1.0
 _STOP_S = 12.0
+_STOP_CLOCK_S = 4.0  # Neither beat nor stream holds anything that a kill could lose.
 _PROGRESS_S = 10.0
 
 
@@ -97,7 +98,7 @@ def run_up(wishes: Wishes) -> int:
 
 def _start(run: Run) -> None:
     """Start the processes, those that the first scan needs before the others."""
-    run.look()
+    run.status = fleet_status(run.fleet)
     run.scans_before = scans_finished(run.status)
     python = [sys.executable, "-m"]
     for stage in ("signal", "maintenance", *(stage for stage in STAGES if stage not in {"signal", "maintenance"})):
@@ -134,7 +135,7 @@ def _drain(run: Run, refresh: Callable[[], None]) -> bool:
     """Take nothing new, finish what was begun; whether all of it was finished in time."""
     run.phase = "draining"
     note("draining: no new scans, finishing what was begun")
-    run.crew.stop(["stream", "beat"], _STOP_S)
+    run.crew.stop(["stream", "beat"], _STOP_CLOCK_S)
     deadline = run.now() + run.wishes.drain_s
     left = "not known"
     while not run.asked.insisted and run.now() < deadline:
