@@ -346,7 +346,7 @@ def test_the_bar_found_at_once_is_the_bar_at_which_the_live_rule_leaves(seed, si
         min_hold=None if least is None else least * timedelta(minutes=5),
     )
     position = open_position(side, entry, plan, place.opened_at(5))
-    found = find_leaving(place, position, 5, np.empty(0, dtype=np.intp), FRICTIONLESS)
+    found = find_leaving(place, position, 5, [], FRICTIONLESS)
     expected = left_bar_by_bar(place, position, 5)
     decided_at = found.bar - 1 if found.at_open else found.bar
     is_end = expected is None or (expected[1] is CloseReason.TIME and expected[0] == len(place) - 1)

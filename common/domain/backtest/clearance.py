@@ -102,6 +102,33 @@ def _above(values: npt.NDArray[np.float64], limit: Decimal | int | None, *, unkn
     return fine | np.isnan(values) if unknown else fine
 
 
+class Grid(NamedTuple):
+    """What an instrument's own filters and limits are, in floats; `quantity` is the most of it that may be held."""
+
+    step: float
+    quantity: float
+    leverage: float
+    fee: float
+    is_major: bool
+    least_quantity: Decimal
+    least_notional: Decimal
+
+    @classmethod
+    def of(cls, instrument: Instrument, limits: Limits) -> Grid:
+        """The grid of `instrument` under `limits`."""
+        held = limits.btc_quantity_max if instrument.base == "BTC" else None
+        largest = float(instrument.max_quantity)
+        return cls(
+            step=float(instrument.step_size),
+            quantity=largest if held is None else min(largest, float(held)),
+            leverage=float(leverage_limit(instrument, limits)),
+            fee=float(instrument.taker_fee),
+            is_major=instrument.base in MAJORS,
+            least_quantity=instrument.min_quantity + instrument.step_size,
+            least_notional=max(instrument.min_notional, limits.notional_min or ZERO),
+        )
+
+
 class Asked(NamedTuple):
     """One entry to clear: `price` is the best price of the assumed book, `depth` what lies there."""
 
@@ -112,6 +139,7 @@ class Asked(NamedTuple):
     price: Decimal
     exits: ExitPlan
     depth: Decimal
+    grid: Grid
     pays_funding: bool
 
 
@@ -147,7 +175,6 @@ class Bounds:
     symbol_exposure: float
     strategy_exposure: float
     margin_use: float
-    btc_quantity: float
     daily_loss: float
     daily_loss_amount: float
     drawdown: float
@@ -176,7 +203,6 @@ class Bounds:
             symbol_exposure=most(limits.symbol_exposure_max),
             strategy_exposure=most(limits.strategy_exposure_max),
             margin_use=most(limits.margin_use_max),
-            btc_quantity=most(limits.btc_quantity_max),
             daily_loss=most(limits.daily_loss_max),
             daily_loss_amount=most(limits.daily_loss_amount_max),
             drawdown=most(limits.drawdown_max),
@@ -201,7 +227,7 @@ def clear(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing) -> C
     leverage = sizing.leverage_for(instrument, asked.price, asked.exits.stop, limits)
     terms = terms_of(instrument, asked.strategy, asked.price, asked.exits.stop, leverage, limits)
     quantity = _quantity(asked, ledger, bounds, standing, terms)
-    if quantity is None or not _is_large_enough(quantity, asked, limits):
+    if quantity is None or not _is_large_enough(quantity, asked):
         return None
     if asked.side in standing.sides:
         return Stacked()
@@ -217,11 +243,9 @@ def _correlation_is_clear(instrument: Instrument, ledger: Ledger, limits: Limits
     return 1 + sum(base_of(held.position.instrument) in CORRELATED for held in ledger.open.values()) <= limit
 
 
-def _is_large_enough(quantity: Decimal, asked: Asked, limits: Limits) -> bool:
-    instrument = asked.market.instrument
-    least = max(instrument.min_notional, limits.notional_min or ZERO)
-    spare = quantity - instrument.step_size
-    return spare >= instrument.min_quantity and spare * asked.price > least and quantity <= asked.depth
+def _is_large_enough(quantity: Decimal, asked: Asked) -> bool:
+    grid, spare = asked.grid, quantity - asked.market.instrument.step_size
+    return quantity >= grid.least_quantity and spare * asked.price > grid.least_notional and quantity <= asked.depth
 
 
 def _rate_is_clear(ledger: Ledger, limits: Limits, now: datetime) -> bool:
@@ -272,7 +296,7 @@ def _quantity(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, 
             low = room - doubt
         if room + doubt < high:  # noqa: PLR1730
             high = room + doubt
-    step = float(terms.instrument.step_size)
+    step = asked.grid.step
     steps = math.floor(low / step * (1 - ROUNDING))
     if steps < 1 or steps != math.floor(high / step * (1 + ROUNDING)):
         return None
@@ -283,26 +307,25 @@ def _rooms(
     asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
 ) -> tuple[tuple[float, float, float], ...]:
     """(limit, used, what one unit adds) of everything that bounds a size, as `sizing` and `caps` count it."""
-    instrument, equity, limits = terms.instrument, standing.equity, bounds.limits
+    grid, equity, limits = asked.grid, standing.equity, bounds.limits
     worst, unit_risk = float(terms.worst_price), float(terms.unit_risk)
     per_margin = worst / terms.leverage
     start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else equity
     lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised)) + standing.risk
     budget = equity * float(sizing.risk_fraction(limits, asked.confidence, None, None))
-    multiple = bounds.major_multiple if instrument.base in MAJORS else bounds.multiple
+    multiple = bounds.major_multiple if grid.is_major else bounds.multiple
     return (
         (budget, 0.0, unit_risk),
-        (float(instrument.max_quantity), 0.0, 1.0),
-        (leverage_limit(instrument, limits) * equity, standing.notional, worst),
-        (equity, standing.margin, per_margin + worst * float(instrument.taker_fee)),
+        # Approximate where some is held; such an entry is stacked or goes to the judge.
+        (grid.quantity, standing.in_symbol / worst, 1.0),
+        (grid.leverage * equity, standing.notional, worst),
+        (equity, standing.margin, per_margin + worst * grid.fee),
         (multiple * equity, 0.0, worst),
         (bounds.notional, 0.0, worst),
         (bounds.exposure * equity, standing.notional, worst),
         (bounds.symbol_exposure * equity, standing.in_symbol, worst),
         (bounds.strategy_exposure * equity, standing.in_strategy, worst),
         (bounds.margin_use * equity, standing.margin, per_margin),
-        # Approximate where some is held; such an entry is stacked or goes to the judge.
-        (bounds.btc_quantity if instrument.base == "BTC" else math.inf, standing.in_symbol / worst, 1.0),
         (bounds.daily_loss * start, lost, unit_risk),
         (bounds.daily_loss_amount, lost, unit_risk),
     )

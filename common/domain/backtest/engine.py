@@ -25,6 +25,7 @@ from common.domain.backtest.clearance import (
     Asked,
     Bounds,
     Cleared,
+    Grid,
     Stacked,
     Standing,
     clear,
@@ -114,11 +115,8 @@ class Prepared:
     entries: Entries
     bars: Bars
     is_clear: tuple[bool, ...]
-    leaves_long: Bars
-    leaves_short: Bars
-
-
-NOTHING: Bars = np.empty(0, dtype=np.intp)
+    leaves_long: list[int]
+    leaves_short: list[int]
 
 
 def run(setup: Setup, *, judge_all: bool = False) -> Result:
@@ -147,8 +145,8 @@ def _prepared(setup: Setup) -> dict[tuple[int, int], Prepared]:
                 entries,
                 bars,
                 tuple(fine.tolist()),
-                NOTHING if entries.leaves_long is None else np.flatnonzero(entries.leaves_long),
-                NOTHING if entries.leaves_short is None else np.flatnonzero(entries.leaves_short),
+                [] if entries.leaves_long is None else np.flatnonzero(entries.leaves_long).tolist(),
+                [] if entries.leaves_short is None else np.flatnonzero(entries.leaves_short).tolist(),
             )
     return found
 
@@ -232,6 +230,7 @@ class _Run:
         self.held_in: list[list[Held]] = [[] for _ in setup.markets]
         self.judged = 0
         self.pairs = 0
+        self.grids = [Grid.of(market.instrument, setup.limits) for market in setup.markets]
         self.frames = [str(market.columns.timeframe) for market in setup.markets]
 
     def result(self) -> Result:
@@ -291,7 +290,7 @@ class _Run:
         market, bar = self.setup.markets[item.market], int(item.bars[order])
         now = EPOCH + timedelta(milliseconds=at_ms)
         side = Side.LONG if item.entries.side[bar] > 0 else Side.SHORT
-        price = round_to(exact(market.columns.close[bar]), market.instrument.tick_size)
+        price = round_to(exact(market.columns.close.item(bar)), market.instrument.tick_size)
         plan = exit_plan(item.entries, bar, side, price, market.instrument.tick_size)
         if plan is None:
             return
@@ -362,6 +361,7 @@ class _Run:
             ask if side is Side.LONG else bid,
             plan,
             market.level_quantity(bar, assumptions),
+            self.grids[item.market],
             market.funding is not None and self.setup.limits.funding_bps_max is not None,
         )
 
@@ -392,7 +392,7 @@ class _Run:
         quantity = market.fillable(entry_bar, approval.quantity, setup.assumptions)
         if quantity <= ZERO:
             return UNFILLED
-        price = market.fill_price(entry_bar, exact(columns.open[entry_bar]), side, True, setup.assumptions)
+        price = market.fill_price(entry_bar, exact(columns.open.item(entry_bar)), side, True, setup.assumptions)
         position = self.opened(item, bar, entry_bar, side, approval, quantity, price)
         leaves = item.leaves_long if side is Side.LONG else item.leaves_short
         leaving = find_leaving(market, position, entry_bar, leaves, setup.assumptions)
@@ -402,7 +402,7 @@ class _Run:
             item.market,
             exposure_of(position, approval.reservation.risk * share),
             price * quantity * instrument.taker_fee,
-            int(columns.opened_at[entry_bar]),
+            columns.opened_at.item(entry_bar),
             float(quantity) * side.sign,
             float(price),
         )
@@ -410,7 +410,7 @@ class _Run:
         here = self.held_in[item.market]
         self.pairs += not any(other.position.side is side for other in here)
         here.append(held)
-        at_ms = int(columns.opened_at[leaving.bar]) + (0 if leaving.at_open else market.step_ms)
+        at_ms = columns.opened_at.item(leaving.bar) + (0 if leaving.at_open else market.step_ms)
         heapq.heappush(self.endings, (at_ms, int(leaving.at_open), len(self.decisions), held, leaving))
         return FILLED
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
 
-from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
+from common.domain.backtest.market import Assumptions, BacktestMarket
 from common.domain.exits import ExitDecision, best_of, decide_exit, liquidation_price, stop_price_now
 from common.domain.position import CloseReason, Position
 from common.domain.signal import Side
@@ -31,7 +33,7 @@ class Leaving(NamedTuple):
 
 
 def find_leaving(
-    market: BacktestMarket, position: Position, entry_bar: int, leaves: Bars, assumptions: Assumptions
+    market: BacktestMarket, position: Position, entry_bar: int, leaves: Sequence[int], assumptions: Assumptions
 ) -> Leaving:
     """End of `position`, opened at the open of `entry_bar`; `leaves` are the bars whose close says to leave its side.
 
@@ -55,9 +57,9 @@ def find_leaving(
     return Leaving(last, False, CloseReason.MANUAL, price)
 
 
-def _first_from(bars: Bars, start: int, otherwise: int) -> int:
-    place = int(bars.searchsorted(start))
-    return int(bars[place]) if place < bars.size else otherwise + 1
+def _first_from(bars: Sequence[int], start: int, otherwise: int) -> int:
+    place = bisect_left(bars, start)
+    return bars[place] if place < len(bars) else otherwise + 1
 
 
 def _timed(market: BacktestMarket, position: Position, entry_bar: int, last: int) -> int:

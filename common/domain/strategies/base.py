@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -193,18 +194,18 @@ def exit_plan(entries: Entries, index: int, side: Side, price: Decimal, tick: De
     target is at least as many times the stop's distance as the strategy asked for.
     """
     away, back = (ceil_to, floor_to) if side is Side.LONG else (floor_to, ceil_to)
-    distance = entries.stop[index]
-    if not np.isfinite(distance) or distance <= 0:
+    distance = entries.stop.item(index)
+    if not math.isfinite(distance) or distance <= 0:
         return None
     stop = back(price - side.sign * exact(distance), tick)
-    target, trail = entries.target[index], entries.trail[index]
+    target, trail = entries.target.item(index), entries.trail.item(index)
     reach = None
-    if np.isfinite(target):
+    if math.isfinite(target):
         reward = abs(price - stop) * exact(target) / exact(distance)
         reach = away(price + side.sign * reward, tick)
     if stop <= 0 or (reach is not None and reach <= 0):
         return None
-    step = ceil_to(exact(trail), tick) if np.isfinite(trail) and trail > 0 else None
+    step = ceil_to(exact(trail), tick) if math.isfinite(trail) and trail > 0 else None
     return ExitPlan(
         stop=stop,
         target=reach,
