@@ -19,6 +19,8 @@ from common.domain.strategies.base import exact
 
 DAY_MS = 86_400_000
 
+Places = npt.NDArray[np.intp]
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -41,39 +43,56 @@ def curve(result: Result) -> Curve:
     The entry fee is paid when the position opens, everything else is booked when it closes.
     """
     markets = {market.instrument.symbol: market for market in result.setup.markets}
-    closes = [market.columns.opened_at + market.step_ms for market in markets.values()]
-    at_ms = np.unique(np.concatenate(closes)) if closes else np.empty(0, dtype=np.int64)
+    at_ms = np.unique(np.concatenate([market.columns.opened_at + market.step_ms for market in markets.values()]))
     equity, exposure = np.full(at_ms.size, float(result.setup.equity)), np.zeros(at_ms.size)
-    booked = np.zeros(at_ms.size + 1)
+    by_symbol: dict[str, list[tuple[float, float, float, int, int]]] = {symbol: [] for symbol in markets}
+    for position in result.positions:
+        by_symbol[position.instrument].append(_row(position))
     for symbol, market in markets.items():
+        rows = np.array(by_symbol[symbol]).reshape(-1, 5)
+        if not rows.size:
+            continue
+        opened, closed = rows[:, 3], rows[:, 4]
+        # Held at the closes after the opening and before the end; from the end on, its result counts.
+        first, last = np.searchsorted(at_ms, opened + 1), np.searchsorted(at_ms, closed)
+        units, sizes, booked = rows[:, 0], np.abs(rows[:, 0]), rows[:, 2]
         marks = _marks(market, at_ms)
-        for position in result.positions:
-            if position.instrument == symbol:
-                _add(position, at_ms, marks, equity, exposure, booked)
-    return Curve(at_ms, equity + np.cumsum(booked[:-1]), exposure)
+        held = _between(units, first, last, at_ms.size)
+        equity += held * marks - _between(units * rows[:, 1], first, last, at_ms.size)
+        equity += _between(booked, last, np.full(last.size, at_ms.size), at_ms.size)
+        exposure += _between(sizes, first, last, at_ms.size) * marks
+    return Curve(at_ms, equity, exposure)
+
+
+def _row(position: Position) -> tuple[float, float, float, int, int]:
+    """(signed units, entry price, net profit, opened ms, closed ms)."""
+    units = float(position.opened_quantity) * position.side.sign
+    opened, closed = _ms(position, is_opening=True), _ms(position, is_opening=False)
+    return units, float(position.entry_price), float(position.net_profit), opened, closed
+
+
+def _between(amounts: Series, first: Places, last: Places, size: int) -> Series:
+    """At each of `size` places the sum of the amounts whose span, `first` to `last` (exclusive), holds it."""
+    steps = np.zeros(size + 1)
+    np.add.at(steps, first, amounts)
+    np.subtract.at(steps, last, amounts)
+    total: Series = np.cumsum(steps[:-1])
+    # Nothing held is nothing at all, not what rounding left over.
+    count = np.zeros(size + 1, dtype=np.int64)
+    np.add.at(count, first, 1)
+    np.subtract.at(count, last, 1)
+    return np.where(np.cumsum(count[:-1]) > 0, total, 0.0)
 
 
 def _marks(market: BacktestMarket, at_ms: npt.NDArray[np.int64]) -> Series:
     known = market.columns.opened_at + market.step_ms
     place = np.searchsorted(known, at_ms, side="right") - 1
-    return market.columns.close[np.clip(place, 0, None)] if len(market) else np.full(at_ms.size, np.nan)
-
-
-def _add(
-    position: Position, at_ms: npt.NDArray[np.int64], marks: Series, equity: Series, exposure: Series, booked: Series
-) -> None:
-    opened, closed = _ms(position, is_opening=True), _ms(position, is_opening=False)
-    # Held at the closes after the opening and before the end; from the end on, its result counts.
-    first, last = np.searchsorted(at_ms, (opened + 1, closed))
-    quantity, entry = float(position.opened_quantity), float(position.entry_price)
-    equity[first:last] += (marks[first:last] - entry) * quantity * position.side.sign
-    exposure[first:last] += quantity * marks[first:last]
-    booked[last] += float(position.net_profit)
+    return market.columns.close[np.clip(place, 0, None)]
 
 
 def _ms(position: Position, *, is_opening: bool) -> int:
     moment = position.opened_at if is_opening else position.closed_at
-    return 0 if moment is None else round((moment - EPOCH) / timedelta(milliseconds=1))
+    return 0 if moment is None else round(moment.timestamp() * 1000)
 
 
 def figures(result: Result) -> Report:
