@@ -36,8 +36,16 @@ class Lease:
 
 
 def take_lead(connection: Connection, name: str) -> Lease | None:
-    """The lead of `name` on `connection`, which must be kept open and used for nothing else; None when it is taken."""
-    taken = connection.execute(text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))"), {"name": name}).scalar()
-    # The lock is the session's, not the transaction's: committing keeps it and leaves nothing idle in transaction.
-    connection.commit()
-    return Lease(connection, name) if taken else None
+    """The lead of `name` on `connection`, which serves nothing else from now on; closed, and None, when it is taken."""
+    statement = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
+    try:
+        taken = connection.execute(statement, {"name": name}).scalar()
+        # The lock is the session's, not the transaction's: committing keeps it and leaves nothing idle in transaction.
+        connection.commit()
+    except SQLAlchemyError:
+        connection.close()
+        raise
+    if not taken:
+        connection.close()
+        return None
+    return Lease(connection, name)

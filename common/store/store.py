@@ -103,13 +103,9 @@ class Store:
     def try_lead(self, name: str) -> Lease | None:
         """Become the one leader of `name`, or None while somebody else is; raises Transient without a database."""
         try:
-            connection = self._engine.connect()
-            lease = take_lead(connection, name)
+            return take_lead(self._engine.connect(), name)
         except (SQLAlchemyError, psycopg.Error) as error:
             raise translated(error) from error
-        if lease is None:
-            connection.close()
-        return lease
 
     def ping(self) -> None:
         """Ask the database for an answer; raises Transient or Permanent when there is none."""

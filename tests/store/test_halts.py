@@ -14,7 +14,7 @@ from common.domain.risk.book import Halt, HaltMode, HaltScope
 from common.store import RoleName, Store, UnitOfWork
 from tests.clocks import NOON
 from tests.servers import Database
-from tests.store.world import SOMEBODY_WAITS, STRATEGY, SYMBOL, VENUE, World
+from tests.store.world import STRATEGY, SYMBOL, VENUE, World, somebody_waits
 
 
 def halt(uow: UnitOfWork, scope: HaltScope = HaltScope.PLATFORM, subject: str = "") -> Halt:
@@ -113,7 +113,7 @@ def test_a_halt_waits_for_orders_that_are_being_submitted_and_the_next_one_sees_
         assert submitting.halts.epoch_for_share() == 0
         arming = Thread(target=arm)
         arming.start()
-        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
+        while not somebody_waits(root):
             arming.join(0.01)
         order.append("submitted")
         submitting.commit()

@@ -116,7 +116,7 @@ def test_the_statements_it_names_are_the_ones_that_help(bare: str, server: Postg
         for _ in range(2):
             with pytest.raises(Permanent) as refusal:
                 migrate(as_login(server, "migrator"), as_login(server, "fleet"))
-            root.execute(sql.SQL(str(refusal.value).partition("run:\n")[2]))  # type: ignore[arg-type]
+            root.execute(sql.SQL(str(refusal.value).partition("run:\n")[2]))
     migrate(as_login(server, "migrator"), as_login(server, "fleet"))
     works(as_login(server, "fleet"))
 

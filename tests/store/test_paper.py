@@ -17,7 +17,7 @@ from common.domain.paper import PaperAccount, PaperFill, PaperFunding, PaperPosi
 from common.ports.paper import PaperBook, PaperBooks
 from common.store import Store
 from tests.clocks import NOON
-from tests.store.world import SOMEBODY_WAITS, SYMBOL, World, paper_order
+from tests.store.world import SYMBOL, World, paper_order, somebody_waits
 
 FILL = PaperFill(2, 1, "c1", SYMBOL, OrderSide.BUY, Decimal("0.1"), Decimal(40000), Decimal("1.60"), False, NOON)
 
@@ -118,7 +118,7 @@ def test_a_second_visitor_waits_for_the_first(world: World, root: psycopg.Connec
         assert before is not None
         visitor = Thread(target=visit)
         visitor.start()
-        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
+        while not somebody_waits(root):
             visitor.join(0.01)
         book.save(replace(before, wallet=Decimal(900)))
     visitor.join(10)

@@ -21,7 +21,6 @@ from common.store import Store, Timeouts
 from tests.clocks import NOON
 from tests.servers import Database
 from tests.store.world import (
-    SOMEBODY_WAITS,
     STRATEGY,
     SYMBOL,
     World,
@@ -32,6 +31,7 @@ from tests.store.world import (
     position,
     settle,
     signal,
+    somebody_waits,
     stop,
     subscription,
 )
@@ -51,7 +51,8 @@ def test_the_book_of_a_new_account_is_empty(world: World) -> None:
     seen = book(world)
     assert (seen.tenant_id, seen.account_id) == (world.ours.id, world.ours.account.id)
     assert (seen.environment, seen.tenant_state) == (Environment.PAPER, TradingState.ACTIVE)
-    assert (seen.equity, seen.available, seen.exposures, seen.halts, seen.halt_epoch) == (0, 0, (), (), 0)
+    assert (seen.exposures, seen.halts, seen.halt_epoch) == ((), (), 0)
+    assert seen.equity == seen.available == 0
     assert (seen.record.win_rate, seen.record.sharpe, seen.record.closed_trades) == (None, None, 0)
     assert (seen.live_allowed, seen.is_reconciled, seen.quarantined) == (False, True, frozenset())
 
@@ -67,7 +68,7 @@ def test_an_open_position_counts_with_its_entry_value(world: World) -> None:
         uow.commit()
     (exposure,) = book(world).exposures
     assert (exposure.instrument, exposure.strategy, exposure.side) == (SYMBOL, STRATEGY, Side.LONG)
-    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.5"), 20000, 5000)
+    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.5"), Decimal(20000), Decimal(5000))
     assert (exposure.is_position, exposure.account_id) == (True, world.ours.account.id)
 
 
@@ -79,7 +80,7 @@ def test_an_entry_counts_with_what_it_reserved_whatever_its_fate(world: World, s
         uow.risk.add_reservation(entry(world.ours).id, world.ours.account.id, HELD)
         uow.commit()
     (exposure,) = book(world).exposures
-    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.5"), 20000, 5000)
+    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.5"), Decimal(20000), Decimal(5000))
     assert (exposure.strategy, exposure.is_position) == (STRATEGY, False)
 
 
@@ -90,7 +91,7 @@ def test_a_partly_filled_entry_counts_with_what_is_left(world: World) -> None:
         uow.risk.add_reservation(partly.id, world.ours.account.id, HELD)
         uow.commit()
     (exposure,) = book(world).exposures
-    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.4"), 16000, 4000)
+    assert (exposure.quantity, exposure.notional, exposure.margin) == (Decimal("0.4"), Decimal(16000), Decimal(4000))
 
 
 def test_an_entry_that_ended_counts_until_its_reservation_is_released(world: World) -> None:
@@ -161,6 +162,7 @@ def test_the_record_of_the_day_counts_what_was_closed_and_what_floats(world: Wor
         uow.positions.add(closed(world.ours, 0, -300, MIDNIGHT - timedelta(seconds=1)))
         uow.positions.add(closed(world.ours, 1, 50, MIDNIGHT))
         uow.positions.add(position(world.ours, 2))
+        uow.equity.snapshot(account, Decimal(7), Decimal(7), Decimal(0), Decimal(0), MIDNIGHT - 2 * HOUR)
         uow.equity.snapshot(account, Decimal(9990), Decimal(9990), Decimal(0), Decimal(0), MIDNIGHT - HOUR)
         uow.equity.snapshot(account, Decimal(1), Decimal(1), Decimal(0), Decimal(0), MIDNIGHT + HOUR)
         uow.accounts.save_balance(account, Decimal(10000), Decimal(10120), Decimal(5000), NOON)
@@ -169,7 +171,11 @@ def test_the_record_of_the_day_counts_what_was_closed_and_what_floats(world: Wor
     # 50 closed, 10 of fees paid on the open one, 120 floating.
     assert seen.record.day_profit == Decimal(160)
     assert seen.record.day_start_equity == Decimal(9990)
-    assert (seen.equity, seen.available, seen.record.peak_equity) == (10120, 5000, 10120)
+    assert (seen.equity, seen.available, seen.record.peak_equity) == (
+        Decimal(10120),
+        Decimal(5000),
+        Decimal(10120),
+    )
 
 
 def test_the_peak_rises_and_never_falls(world: World) -> None:
@@ -213,7 +219,7 @@ def test_rates_need_a_sample(world: World) -> None:
 def test_only_the_last_trades_are_looked_at(world: World) -> None:
     lose(world, 10, 10, -1, -2)
     record = book(world, window=2, minimum_sample=2).record
-    assert (record.closed_trades, record.consecutive_losses, record.win_rate) == (2, 2, 0)
+    assert (record.closed_trades, record.consecutive_losses, record.win_rate) == (2, 2, Decimal(0))
 
 
 def test_a_cool_down_rests_the_account_and_forgives_what_led_to_it(world: World) -> None:
@@ -226,7 +232,7 @@ def test_a_cool_down_rests_the_account_and_forgives_what_led_to_it(world: World)
         uow.commit()
     record = book(world).record
     assert (record.cooling_until, record.cooling_reason) == (until, "consecutive_losses_exceed_limit")
-    assert (record.consecutive_losses, record.closed_trades, record.peak_equity) == (0, 0, 90)
+    assert (record.consecutive_losses, record.closed_trades, record.peak_equity) == (0, 0, Decimal(90))
 
 
 def test_a_symbol_cools_down_by_itself(world: World) -> None:
@@ -308,7 +314,7 @@ def test_two_decisions_of_one_tenant_never_see_the_same_book(world: World, root:
         waiting.start()
         first.orders.add(entry(world.ours))
         first.risk.add_reservation(entry(world.ours).id, world.ours.account.id, HELD)
-        while not root.execute(SOMEBODY_WAITS).fetchone()[0]:
+        while not somebody_waits(root):
             waiting.join(0.01)
         first.commit()
     waiting.join(10)

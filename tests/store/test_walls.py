@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 
 from common.domain.errors import Permanent
+from common.domain.risk.book import HaltMode, HaltScope
 from common.store import RoleName, Store
 from common.store.tables import metadata
 from tests.clocks import NOON
@@ -159,6 +160,16 @@ def test_a_tenant_cannot_give_a_row_away(furnished: World, app: Connection) -> N
     enter(app, furnished.ours.id)
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         app.execute("UPDATE positions SET tenant_id = %s", [furnished.theirs.id])
+
+
+def test_a_tenant_sees_the_platforms_halts_and_cannot_touch_them(furnished: World, app: Connection) -> None:
+    with furnished.store.unit_of_work(None) as uow:
+        uow.halts.add(HaltScope.PLATFORM, "", HaltMode.HALT_NEW, "a test", "tester", NOON)
+        uow.commit()
+    platforms = "tenant_id IS NULL"
+    assert reached(enter(app, furnished.theirs.id), f"SELECT FROM {{}} WHERE {platforms}", "halts") == 1
+    touch = f"UPDATE {{}} SET lifted_by = 'theirs' WHERE {platforms}"
+    assert reached(enter(app, furnished.theirs.id), touch, "halts") == 0
 
 
 def test_a_tenant_sees_no_name_but_its_own(furnished: World, app: Connection) -> None:

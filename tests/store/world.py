@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID, uuid5
 
+import psycopg
+
 from common.domain.advice import Advice, AdviceReason, AdviceVerdict, AdvisorFallback, advice_id
 from common.domain.decision import Decision, DecisionOutcome, decision_id
 from common.domain.fill import Fill, Funding
@@ -36,8 +38,10 @@ from tests.clocks import NOON
 VENUE, SYMBOL, TIMEFRAME, STRATEGY = "simulator", "BTC/USDT:USDT", "5m", "ema_crossover"
 
 
-SOMEBODY_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-"""Whether a session of this database waits for a lock, as the superuser sees it."""
+def somebody_waits(root: psycopg.Connection[Any]) -> bool:
+    """Whether a session of this database waits for a lock, as the superuser sees it."""
+    waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return root.execute(waiting).rowcount > 0
 
 
 def identity(*parts: object) -> UUID:

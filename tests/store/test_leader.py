@@ -1,0 +1,57 @@
+"""Leadership: one leader of a name, until it lets go or its connection dies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from common.domain.errors import Transient
+from common.store import Store
+from tests.servers import Database
+
+Connection = psycopg.Connection[Any]
+
+
+def test_one_leads_until_it_lets_go(store: Store) -> None:
+    lead = store.try_lead("beat")
+    assert lead is not None
+    assert store.try_lead("beat") is None
+    assert lead.holds()
+    lead.release()
+    heir = store.try_lead("beat")
+    assert heir is not None
+    heir.release()
+
+
+def test_every_name_has_a_leader_of_its_own(store: Store) -> None:
+    first, second = store.try_lead("beat"), store.try_lead("stream")
+    assert first is not None
+    assert second is not None
+    first.release()
+    second.release()
+
+
+def test_a_leader_whose_connection_died_leads_no_more(store: Store, root: Connection, books: Database) -> None:
+    rival = Store(books.url_app)
+    lead = store.try_lead("beat")
+    assert lead is not None
+    root.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+        " WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    assert not lead.holds()
+    heir = rival.try_lead("beat")
+    assert heir is not None
+    lead.release()
+    assert heir.holds()
+    heir.release()
+    rival.close()
+
+
+def test_nobody_leads_without_a_database() -> None:
+    nowhere = Store("postgresql://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(Transient):
+        nowhere.try_lead("beat")
+    nowhere.close()
