@@ -194,7 +194,7 @@ class Subscriptions:
     ) -> builtins.list[Subscriber]:
         """Every account to be asked about a signal, and whether it could act on it now.
 
-        `max_positions` gives the limit on open positions by profile; an account's own `max_positions` comes first.
+        `max_positions` gives the limit on open positions by profile; an account's own `position_count_max` comes first.
         """
         rows = self._session.all(
             "SELECT * FROM signal_subscribers(:venue, :instrument, :timeframe, :strategy, :now, CAST(:caps AS jsonb))",

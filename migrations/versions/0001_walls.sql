@@ -293,7 +293,7 @@ BEGIN
             t.state = 'active' AND a.is_reconciled AND coalesce(k.cooling_until <= at, true)
             AND (SELECT count(*) FROM public.positions AS p
                 WHERE p.tenant_id = s.tenant_id AND p.account_id = s.account_id AND p.quantity > 0)
-                < coalesce((a.limits ->> 'max_positions')::bigint, (caps ->> a.profile)::bigint, 9223372036854775807)
+                < coalesce((a.limits ->> 'position_count_max')::bigint, (caps ->> a.profile)::bigint, 9223372036854775807)
             AND NOT EXISTS (SELECT FROM public.halts AS h
                 WHERE h.lifted_at IS NULL AND (h.tenant_id IS NULL OR h.tenant_id = s.tenant_id) AND (
                     h.scope = 'platform'

@@ -197,7 +197,7 @@ def test_who_could_not_enter_anyway_is_asked_but_cannot_act(
 
 
 def test_an_accounts_own_limit_on_positions_comes_first(store: Store) -> None:
-    world = World(store, settle(store, "ours", limits={"max_positions": 2}), settle(store, "theirs"))
+    world = World(store, settle(store, "ours", limits={"position_count_max": 2}), settle(store, "theirs"))
     for house in (world.ours, world.theirs):
         with store.unit_of_work(house.id) as uow:
             hold(uow, house)
