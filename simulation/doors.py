@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from common.domain.advice import AdviceReason, AdviceVerdict, UnavailableCause
@@ -15,29 +16,34 @@ from common.domain.signal import Signal
 from common.ports.advisor import AdvisorAnswer
 from common.store import Store
 from simulation.hub import Hub, Moment
+from simulation.record import TAPS, Change
+from simulation.venue import FaultDraw, PlaceFault
+
+Committed = Callable[[list[Change]], None]
 
 
 class StoreDoor:
     """The store; a transaction may find the database down, die before or after its commit, or lose the answer."""
 
-    def __init__(self, store: Store, hub: Hub) -> None:
-        self._store, self._hub = store, hub
+    def __init__(self, store: Store, hub: Hub, committed: Committed) -> None:
+        self._store, self._hub, self._committed = store, hub, committed
 
     def unit_of_work(self, tenant_id: UUID | None) -> Any:
         """A transaction whose commit is a door."""
-        if self._hub.happens("database_down", self._hub.chances.database_down):
+        if self._hub.happens("database_down"):
             raise Transient("connection refused")
-        return _UnitDoor(self._store.unit_of_work(tenant_id), self._hub)
+        return _UnitDoor(self._store.unit_of_work(tenant_id), self._hub, self._committed)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
 
 class _UnitDoor:
-    def __init__(self, unit: Any, hub: Hub) -> None:
-        self._unit, self._hub = unit, hub
+    def __init__(self, unit: Any, hub: Hub, committed: Committed) -> None:
+        self._unit, self._hub, self._committed = unit, hub, committed
+        self._changes: list[Change] = []
 
-    def __enter__(self) -> _UnitDoor:
+    def __enter__(self) -> Self:
         self._unit.__enter__()
         return self
 
@@ -49,16 +55,51 @@ class _UnitDoor:
     def commit(self) -> list[JobRef]:
         """Commit, unless the worker dies first; the answer may get lost, and nobody may pause before it is in."""
         self._hub.point("commit", Moment.BEFORE, may_pause=False)
-        if self._hub.happens("connection_cut_before_commit", self._hub.chances.commit_lost / 2):
+        if self._hub.happens("commit_lost", 0.5, "connection_cut_before_commit"):
             raise Transient("server closed the connection")
         refs: list[JobRef] = self._unit.commit()
-        if self._hub.happens("commit_answer_lost", self._hub.chances.commit_lost):
+        self._committed(self._changes)
+        if self._hub.happens("commit_lost", 1.0, "commit_answer_lost"):
             raise OutcomeUnknown("the connection was lost during COMMIT")
         self._hub.point("commit", Moment.AFTER)
         return refs
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._unit, name)
+        attribute = getattr(self._unit, name)
+        if self._hub.happens("connection_cut"):
+            raise Transient("server closed the connection")
+        taps = TAPS.get(name)
+        return attribute if taps is None else _Tapped(attribute, taps, self._changes)
+
+
+class _Tapped:
+    """A repository whose successful writes are noted, to be believed once the transaction is committed."""
+
+    def __init__(self, repository: Any, taps: dict[str, str], changes: list[Change]) -> None:
+        self._repository, self._taps, self._changes = repository, taps, changes
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._repository, name)
+        change = self._taps.get(name)
+        if change is None:
+            return method
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            answer = method(*arguments, **named)
+            if answer is not False:
+                self._changes.append((change, arguments))
+            return answer
+
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A tick of a beat, or a visit it asked for, as a message."""
+
+    name: str
+    tenant_id: UUID | None = None
+    account_id: UUID | None = None
 
 
 class BusDoor:
@@ -66,48 +107,80 @@ class BusDoor:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.inbox: list[JobRef] = []
+        self.bag: list[JobRef | Errand] = []
 
     def ring(self, refs: Sequence[JobRef]) -> None:
         """Put references into the bag."""
-        if self._hub.happens("broker_down", self._hub.chances.broker_down):
+        if not refs:
+            return
+        self._hub.point("bus.ring", Moment.BEFORE)
+        if self._hub.happens("broker_down"):
             raise Transient("broker: connection refused")
         for ref in refs:
-            if self._hub.happens("message_dropped", self._hub.chances.drop):
-                continue
-            self.inbox.append(ref)
-            if self._hub.happens("message_doubled", self._hub.chances.duplicate):
-                self.inbox.append(ref)
+            self.put(ref)
+        self._hub.point("bus.ring", Moment.AFTER)
 
-    def take(self) -> JobRef | None:
+    def put(self, message: JobRef | Errand) -> None:
+        """Send one message."""
+        if self._hub.happens("drop", name="message_dropped"):
+            return
+        self.bag.append(message)
+        if self._hub.happens("duplicate", name="message_doubled"):
+            self.bag.append(message)
+
+    def take(self) -> JobRef | Errand | None:
         """Any one message, in no order; now and then the bag is emptied instead."""
-        if self._hub.happens("flushall", self._hub.chances.flush):
-            self.inbox.clear()
-        if not self.inbox:
+        if self._hub.happens("flush", name="flushall"):
+            self.bag.clear()
+        if not self.bag:
             return None
-        return self.inbox.pop(self._hub.rng.randrange(len(self.inbox)))
+        return self.bag.pop(self._hub.rng.randrange(len(self.bag)))
 
 
-_READS = ("balance", "open_orders", "find", "fills", "positions", "fundings", "cancel", "set_leverage")
+class Draw(FaultDraw):
+    """The venue's dice, thrown by the hub so that they are counted and end with the healing."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def place(self) -> PlaceFault | None:
+        """The fate of one placement."""
+        hub = self._hub
+        if hub.is_healed or hub.rng.random() >= hub.chances.place:
+            return None
+        fault = hub.rng.choice(list(PlaceFault))
+        hub.count(f"place_{fault}")
+        return fault
+
+    def cancel_loses_race(self) -> bool:
+        """Whether a fill is faster than the cancel."""
+        return self._hub.happens("cancel_race")
+
+
+_READS = frozenset({"balance", "open_orders", "find", "fills", "positions", "fundings"})
+_WRITES = frozenset({"cancel", "set_leverage"})
 
 
 class VenueDoor:
-    """One account's venue: every call is a kill point on both sides, reads may fail."""
+    """One account's venue: every call is a kill point on both sides; reads fail, and so do the answers to writes."""
 
     def __init__(self, venue: Any, hub: Hub) -> None:
         self._venue, self._hub = venue, hub
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._venue, name)
-        if name not in _READS and name != "place":
+        if name not in _READS and name not in _WRITES and name != "place":
             return attribute
 
         def call(*arguments: Any) -> Any:
-            self._hub.point(f"venue.{name}", Moment.BEFORE)
-            if name != "place" and self._hub.happens(f"venue.{name} failed", self._hub.chances.read_fails):
+            hub = self._hub
+            hub.point(f"venue.{name}", Moment.BEFORE)
+            if name != "place" and hub.happens("read_fails", name="venue_call_failed"):
                 raise Transient(f"venue: {name} timed out")
             answer = attribute(*arguments)
-            self._hub.point(f"venue.{name}", Moment.AFTER)
+            if name in _WRITES and hub.happens("read_fails", name="venue_answer_lost"):
+                raise Transient(f"venue: the answer to {name} was lost")
+            hub.point(f"venue.{name}", Moment.AFTER)
             return answer
 
         return call
@@ -125,10 +198,13 @@ class MarketDoor:
             return attribute
 
         def call(*arguments: Any) -> Any:
-            self._hub.point(f"market.{name}", Moment.BEFORE)
-            if self._hub.happens(f"market.{name} failed", self._hub.chances.read_fails):
+            hub = self._hub
+            hub.point(f"market.{name}", Moment.BEFORE)
+            if hub.happens("read_fails", name="market_call_failed"):
                 raise Transient(f"venue: {name} timed out")
-            return attribute(*arguments)
+            answer = attribute(*arguments)
+            hub.point(f"market.{name}", Moment.AFTER)
+            return answer
 
         return call
 
@@ -146,28 +222,29 @@ class AdvisorDoor:
 
     def ask(self, signal: Signal) -> AdvisorAnswer:
         """Any answer; a model is asked for nothing it could do harm with."""
-        self._hub.point("advisor.ask", Moment.BEFORE)
-        if self._hub.happens("advisor failed", self._hub.chances.advisor):
-            return self._answer(AdviceVerdict.UNAVAILABLE, self._hub.rng.choice(list(UnavailableCause)))
+        hub = self._hub
+        hub.point("advisor.ask", Moment.BEFORE)
+        if hub.happens("advisor", name="advisor_failed"):
+            return _answer(AdviceVerdict.UNAVAILABLE, hub.rng.choice(list(UnavailableCause)))
         verdicts = [AdviceVerdict.CONFIRM] * 6 + [AdviceVerdict.REJECT, AdviceVerdict.ABSTAIN]
-        answer = self._answer(self._hub.rng.choice(verdicts), None)
-        self._hub.point("advisor.ask", Moment.AFTER)
+        answer = _answer(hub.rng.choice(verdicts), None)
+        hub.point("advisor.ask", Moment.AFTER)
         return answer
 
-    @staticmethod
-    def _answer(verdict: AdviceVerdict, cause: UnavailableCause | None) -> AdvisorAnswer:
-        return AdvisorAnswer(
-            verdict=verdict,
-            reason=None if cause else AdviceReason.TREND_ALIGNED,
-            cause=cause,
-            p_target_first=None if cause else Decimal("0.5"),
-            rationale="",
-            model="simulated",
-            prompt="",
-            prompt_version="1",
-            raw_answer="",
-            latency_ms=0,
-            tokens_in=0,
-            tokens_out=0,
-            cost_usd=Decimal(0),
-        )
+
+def _answer(verdict: AdviceVerdict, cause: UnavailableCause | None) -> AdvisorAnswer:
+    return AdvisorAnswer(
+        verdict=verdict,
+        reason=None if cause else AdviceReason.TREND_ALIGNED,
+        cause=cause,
+        p_target_first=None if cause else Decimal("0.5"),
+        rationale="",
+        model="simulated",
+        prompt="",
+        prompt_version="1",
+        raw_answer="",
+        latency_ms=0,
+        tokens_in=0,
+        tokens_out=0,
+        cost_usd=Decimal(0),
+    )

@@ -1,4 +1,4 @@
-"""A venue in memory with its own ledger, its own memory of ids, and replies that may be late, lost or hidden."""
+"""A venue in memory with its own ledger, its own memory of ids, and answers that may be late, lost or hidden."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from uuid import UUID
 
 from common.domain.errors import OutcomeUnknown, Refused
 from common.domain.market import Candle, Instrument, Level, MarketState, OrderBook, Timeframe
+from common.domain.money import round_to
 from common.domain.order import OrderIntent, OrderSide, OrderStatus, OrderType
 from common.ports.venue import VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
-from simulation.clock import VirtualClock
+from simulation.clock import START, VirtualClock
 
 ZERO = Decimal(0)
 FEE = Decimal("0.0005")
 START_BALANCE = Decimal(100_000)
+POINT = timedelta(seconds=5)
+"""Prices stand still for so long."""
+
+_ORIGIN = START - timedelta(hours=2)
+_STEP_MOST = 25
+"""Largest move of a price from point to point, in basis points."""
 
 
 class Uniqueness(StrEnum):
@@ -32,14 +39,31 @@ class Uniqueness(StrEnum):
 class PlaceFault(StrEnum):
     """What may happen to a placement on its way."""
 
-    NONE = "none"
     LOST = "lost"
     ERROR_BEFORE = "error_before_accept"
     ERROR_AFTER = "error_after_accept"
     TIMEOUT_AFTER = "timeout_after_accept"
     LATE = "late_request"
     REFUSED = "refused"
+    REFUSED_LATER = "accepted_then_refused"
     PARTIAL = "partial_fill_then_silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """What one venue is like; drawn per seed."""
+
+    uniqueness: Uniqueness
+    tells_client_ids: bool = True
+    renames_triggered: bool = False
+    validity: timedelta = timedelta(seconds=10)
+    horizon: timedelta = timedelta(seconds=20)
+    clock_tolerance: timedelta = timedelta(seconds=2)
+
+    @classmethod
+    def drawn(cls, rng: random.Random) -> Character:
+        """Some venue or other."""
+        return cls(rng.choice(list(Uniqueness)), rng.random() < 0.5, rng.random() < 0.5)
 
 
 @dataclass(slots=True)
@@ -53,7 +77,13 @@ class Resting:
     status: OrderStatus
     filled: Decimal = ZERO
     cost: Decimal = ZERO
-    completes_at: datetime | None = None
+    changes_at: datetime | None = None
+    changes_to: OrderStatus = OrderStatus.FILLED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still execute."""
+        return self.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
 
     def told(self) -> VenueOrder:
         """The order in the venue's words."""
@@ -76,18 +106,18 @@ class Booked:
     """A fill as the venue really booked it."""
 
     fill: VenueFill
+    client_order_id: str
     visible_at: datetime
 
 
 @dataclass(slots=True)
 class VirtualAccount:
-    """The venue's own ledger of one account."""
+    """The venue's own ledger of one account; `cash` is what would be left if all that is held were worth nothing."""
 
     orders: list[Resting] = field(default_factory=list)
     fills: list[Booked] = field(default_factory=list)
     held: dict[str, Decimal] = field(default_factory=dict)
-    cost: dict[str, Decimal] = field(default_factory=dict)
-    wallet: Decimal = START_BALANCE
+    cash: Decimal = START_BALANCE
 
 
 @dataclass(slots=True)
@@ -100,11 +130,18 @@ class InFlight:
     submitted_at: datetime
 
 
-class VirtualVenue:
-    """Public side (ports.venue.MarketData) and ledger; `account` gives the private side of one account.
+class Watch:
+    """Who looks over the venue's shoulder; the laws of the simulation do."""
 
-    `horizon` bounds how long an accepted order or a fill may stay invisible; `validity` is the window of a request.
-    """
+    def sent(self, account_id: UUID, intent: OrderIntent, submitted_at: datetime) -> None:
+        """A placement has left a worker."""
+
+    def accepted(self, account_id: UUID, order: Resting) -> None:
+        """The engine has taken an order."""
+
+
+class VirtualVenue:
+    """Public side (ports.venue.MarketData) and ledger. `lag` is the chance that something stays hidden for a while."""
 
     def __init__(
         self,
@@ -112,19 +149,18 @@ class VirtualVenue:
         clock: VirtualClock,
         rng: random.Random,
         instruments: Sequence[Instrument],
-        uniqueness: Uniqueness,
-        *,
-        validity_s: float = 10.0,
-        horizon_s: float = 20.0,
+        character: Character,
+        seed: int,
     ) -> None:
-        self._name, self._clock, self._rng = name, clock, rng
+        self._name, self._clock, self.rng = name, clock, rng
         self._instruments = {item.symbol: item for item in instruments}
-        self.uniqueness = uniqueness
-        self.validity, self.horizon = timedelta(seconds=validity_s), timedelta(seconds=horizon_s)
-        self.prices = {item.symbol: Decimal(100) for item in instruments}
+        self._paths = {item.symbol: (random.Random(f"path|{seed}|{item.symbol}"), [Decimal(100)]) for item in instruments}
+        self.character = character
         self.accounts: dict[UUID, VirtualAccount] = {}
         self.in_flight: list[InFlight] = []
-        self.lag_chance = 0.0
+        self.lag = 0.0
+        self.frozen_at: datetime | None = None
+        self.watch = Watch()
         self._number = 0
 
     @property
@@ -136,95 +172,113 @@ class VirtualVenue:
         """Every instrument."""
         return list(self._instruments.values())
 
+    def price(self, symbol: str, at: datetime | None = None) -> Decimal:
+        """The one price of `symbol`: it follows from seed, symbol and time."""
+        instant = at or min(self._clock.now(), self.frozen_at or self._clock.now())
+        number = max((instant - _ORIGIN) // POINT, 0)
+        rng, path = self._paths[symbol]
+        while len(path) <= number:
+            move = Decimal(rng.randint(-_STEP_MOST, _STEP_MOST)) / 10_000
+            path.append(max(round_to(path[-1] * (1 + move), self._instruments[symbol].tick_size), Decimal(10)))
+        return path[number]
+
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
-        """Closed candles that follow from symbol and time alone, so that asking twice gives the same."""
+        """Closed candles of the price's path."""
         opened = timeframe.floor(since)
         closed: list[Candle] = []
         if opened < since:
             opened += timeframe.duration
         while len(closed) < limit and opened + timeframe.duration <= self._clock.now():
-            closed.append(_candle(symbol, opened, timeframe))
+            closed.append(self.candle(symbol, timeframe, opened))
             opened += timeframe.duration
         return closed
 
+    def candle(self, symbol: str, timeframe: Timeframe, opened: datetime) -> Candle:
+        """The candle that opened at `opened`."""
+        points = [self.price(symbol, opened + POINT * n) for n in range(timeframe.duration // POINT)]
+        volume = Decimal(50 + int(points[0] * 100) % 40)
+        return Candle(opened, opened + timeframe.duration, points[0], max(points), min(points), points[-1], volume)
+
     def book(self, symbol: str, depth: int) -> OrderBook:
-        """A deep book, one basis point wide, around the price."""
-        price = self.prices[symbol]
-        tick = self._instruments[symbol].tick_size
+        """A deep book around the price."""
+        price, tick = self.price(symbol), self._instruments[symbol].tick_size
         bids = tuple(Level(price - tick * (n + 1), Decimal(1_000)) for n in range(depth))
         asks = tuple(Level(price + tick * (n + 1), Decimal(1_000)) for n in range(depth))
         return OrderBook(bids, asks, self._clock.now())
 
     def market(self, instrument: Instrument) -> MarketState:
         """Book, last and mark right now."""
-        price = self.prices[instrument.symbol]
-        book = self.book(instrument.symbol, 20)
+        price, book = self.price(instrument.symbol), self.book(instrument.symbol, 5)
         return MarketState(instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO)
 
     def account(self, account_id: UUID) -> VirtualAccount:
         """The ledger of an account, opened at first sight."""
         return self.accounts.setdefault(account_id, VirtualAccount())
 
+    def equity(self, account_id: UUID) -> Decimal:
+        """Cash and what is held at the price of now."""
+        account = self.account(account_id)
+        return account.cash + sum((q * self.price(s) for s, q in account.held.items()), ZERO)
+
     def arrive(self, account_id: UUID, intent: OrderIntent, submitted_at: datetime, share: Decimal) -> Resting:
         """A placement reaches the matching engine; raises Refused as the engine would."""
-        account = self.account(account_id)
-        if self._clock.now() > submitted_at + self.validity:
+        account, now = self.account(account_id), self._clock.now()
+        if not submitted_at - self.character.clock_tolerance <= now <= submitted_at + self.character.validity:
             raise Refused("-1021", "timestamp outside of the window")
         if self._knows(account, intent.client_order_id):
             raise Refused("-4116", "duplicate client order id")
-        if intent.reduce_only and self._reducible(account, intent) <= ZERO:
+        if intent.reduce_only and reducible(account, intent) <= ZERO:
             raise Refused("-2022", "reduce-only order is rejected")
-        self._number += 1
-        now = self._clock.now()
-        order = Resting(intent, str(self._number), now, self._visible(now), OrderStatus.ACCEPTED)
+        if intent.type is OrderType.STOP_MARKET and self._is_triggered(intent):
+            raise Refused("-2021", "order would immediately trigger")
+        order = Resting(intent, self._next("o"), now, self._visible(now), OrderStatus.ACCEPTED)
         account.orders.append(order)
+        self.watch.accepted(account_id, order)
         if intent.type is OrderType.MARKET:
             self._execute(account, order, intent.quantity * share)
-            if order.status is not OrderStatus.FILLED:
-                order.completes_at = now + timedelta(seconds=self._rng.uniform(0.5, 5.0))
+            if order.is_open:
+                order.changes_at = now + timedelta(seconds=self.rng.uniform(0.5, 8.0))
+                order.changes_to = self.rng.choice((OrderStatus.FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED))
         return order
 
+    def _next(self, letter: str) -> str:
+        self._number += 1
+        return f"{letter}{self._number}"
+
     def _knows(self, account: VirtualAccount, client_order_id: str) -> bool:
-        same = [o for o in account.orders if o.intent.client_order_id == client_order_id]
-        if self.uniqueness is Uniqueness.FOREVER:
+        same = [order for order in account.orders if order.intent.client_order_id == client_order_id]
+        if self.character.uniqueness is Uniqueness.FOREVER:
             return bool(same)
-        if self.uniqueness is Uniqueness.WHILE_OPEN:
-            return any(_is_open(o) for o in same)
-        return False
+        return self.character.uniqueness is Uniqueness.WHILE_OPEN and any(order.is_open for order in same)
 
     def _visible(self, now: datetime) -> datetime:
-        if self._rng.random() >= self.lag_chance:
+        if self.rng.random() >= self.lag:
             return now
-        return now + self.horizon * self._rng.random()
-
-    def _reducible(self, account: VirtualAccount, intent: OrderIntent) -> Decimal:
-        held = account.held.get(intent.instrument, ZERO)
-        return -held * intent.side.sign
+        # The horizon of the capability record is longer than the longest lag by a margin for clocks that are wrong.
+        return now + self.character.horizon * 0.75 * self.rng.random()
 
     def _execute(self, account: VirtualAccount, order: Resting, quantity: Decimal) -> None:
         intent = order.intent
-        step = self._instruments[intent.instrument].step_size
-        quantity = min((quantity / step).to_integral_value() * step, intent.quantity - order.filled)
+        quantity = min(round_to(quantity, self._instruments[intent.instrument].step_size), intent.quantity - order.filled)
         if intent.reduce_only:
-            quantity = min(quantity, max(self._reducible(account, intent), ZERO))
+            quantity = min(quantity, max(reducible(account, intent), ZERO))
         if quantity > ZERO:
             self._book(account, order, quantity)
         if order.filled >= intent.quantity:
             order.status = OrderStatus.FILLED
-        elif intent.reduce_only and self._reducible(account, intent) <= ZERO:
+        elif intent.reduce_only and reducible(account, intent) <= ZERO:
             # Nothing is left to reduce: the venue expires the rest.
             order.status = OrderStatus.EXPIRED
         elif order.filled > ZERO:
             order.status = OrderStatus.PARTIALLY_FILLED
 
     def _book(self, account: VirtualAccount, order: Resting, quantity: Decimal) -> None:
-        intent, price, now = order.intent, self.prices[order.intent.instrument], self._clock.now()
-        self._number += 1
+        intent, price, now = order.intent, self.price(order.intent.instrument), self._clock.now()
         fee = quantity * price * FEE
         fill = VenueFill(
-            trade_id=f"t{self._number}",
+            trade_id=self._next("t"),
             venue_order_id=order.venue_order_id,
-            client_order_id=None,
+            client_order_id=intent.client_order_id if self.character.tells_client_ids else None,
             instrument=intent.instrument,
             side=intent.side,
             quantity=quantity,
@@ -234,18 +288,14 @@ class VirtualVenue:
             is_maker=False,
             occurred_at=now,
         )
-        account.fills.append(Booked(fill, self._visible(now)))
+        account.fills.append(Booked(fill, intent.client_order_id, self._visible(now)))
         order.filled += quantity
         order.cost += quantity * price
         account.held[intent.instrument] = account.held.get(intent.instrument, ZERO) + quantity * intent.side.sign
-        account.wallet -= quantity * price * intent.side.sign + fee
+        account.cash -= quantity * price * intent.side.sign + fee
 
-    def tick(self, moves: dict[str, Decimal] | None = None) -> None:
-        """Let what is due happen: prices move, late requests arrive, partial fills complete, stops trigger."""
-        for symbol, change in (moves or {}).items():
-            tick = self._instruments[symbol].tick_size
-            moved = self.prices[symbol] * (1 + change)
-            self.prices[symbol] = max((moved / tick).to_integral_value() * tick, tick * 100)
+    def tick(self) -> None:
+        """Let what is due happen: late requests arrive, partial fills complete, stops trigger."""
         now = self._clock.now()
         due = [request for request in self.in_flight if request.arrives_at <= now]
         self.in_flight = [request for request in self.in_flight if request.arrives_at > now]
@@ -255,59 +305,69 @@ class VirtualVenue:
             except Refused:
                 continue  # Nobody waits for the answer any more.
         for account in self.accounts.values():
-            for order in list(account.orders):
+            for order in [order for order in account.orders if order.is_open]:
                 self._progress(account, order, now)
 
     def _progress(self, account: VirtualAccount, order: Resting, now: datetime) -> None:
-        if not _is_open(order):
-            return
-        if order.completes_at is not None and order.completes_at <= now:
+        if order.changes_at is not None and order.changes_at <= now:
+            if order.changes_to is OrderStatus.FILLED:
+                self._execute(account, order, order.intent.quantity)
+            else:
+                order.status = order.changes_to
+        elif order.intent.type is OrderType.STOP_MARKET and self._is_triggered(order.intent):
+            if self.character.renames_triggered:
+                order.venue_order_id = self._next("c")
             self._execute(account, order, order.intent.quantity)
-        elif order.intent.type is OrderType.STOP_MARKET and self._triggered(order):
-            self._execute(account, order, order.intent.quantity)
-            if _is_open(order):
+            if order.is_open:
                 order.status = OrderStatus.EXPIRED
 
     def finish(self, account_id: UUID, order: Resting) -> None:
         """Fill what is left of `order` at once."""
         self._execute(self.account(account_id), order, order.intent.quantity)
 
-    def _triggered(self, order: Resting) -> bool:
-        price, trigger = self.prices[order.intent.instrument], order.intent.trigger_price
+    def _is_triggered(self, intent: OrderIntent) -> bool:
+        price, trigger = self.price(intent.instrument), intent.trigger_price
         if trigger is None:
             return False
-        return price <= trigger if order.intent.side is OrderSide.SELL else price >= trigger
+        return price <= trigger if intent.side is OrderSide.SELL else price >= trigger
 
 
-def _is_open(order: Resting) -> bool:
-    return order.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
+def reducible(account: VirtualAccount, intent: OrderIntent) -> Decimal:
+    """How much of what is held `intent` could close; negative where it would add."""
+    return -account.held.get(intent.instrument, ZERO) * intent.side.sign
 
 
-def _candle(symbol: str, opened: datetime, timeframe: Timeframe) -> Candle:
-    dice = random.Random(f"{symbol}|{opened.isoformat()}")  # noqa: S311 - a market, not a secret
-    prices = sorted(Decimal(round(100 + dice.uniform(-2, 2), 2)).quantize(Decimal("0.01")) for _ in range(4))
-    first, last = (prices[1], prices[2]) if dice.random() < 0.5 else (prices[2], prices[1])
-    return Candle(opened, opened + timeframe.duration, first, prices[3], prices[0], last, Decimal(dice.randint(1, 99)))
+class FaultDraw:
+    """The dice behind every door of the venue."""
+
+    def place(self) -> PlaceFault | None:
+        """The fate of one placement; None = all is well."""
+        return None
+
+    def cancel_loses_race(self) -> bool:
+        """Whether a fill is faster than the cancel."""
+        return False
 
 
 class AccountDoor:
     """One account's private side (ports.venue.Venue), with a fault drawn at every placement."""
 
     def __init__(self, venue: VirtualVenue, account_id: UUID, draw: FaultDraw, clock: VirtualClock) -> None:
-        self._venue, self._id, self._draw, self._clock = venue, account_id, draw, clock
+        self._venue, self.account_id, self._draw, self._clock = venue, account_id, draw, clock
 
     @property
     def validity(self) -> timedelta:
         """Window of a request."""
-        return self._venue.validity
+        return self._venue.character.validity
 
     @property
     def visibility(self) -> timedelta:
         """How long the venue may hide what it holds."""
-        return self._venue.horizon
+        return self._venue.character.horizon
 
     def place(self, intent: OrderIntent, submitted_at: datetime) -> VenueOrder:
         """Send once, and let the drawn fault have its way with the request or its reply."""
+        self._venue.watch.sent(self.account_id, intent, submitted_at)
         fault = self._draw.place()
         if fault is PlaceFault.LOST:
             raise OutcomeUnknown("the connection was lost")
@@ -316,33 +376,41 @@ class AccountDoor:
         if fault is PlaceFault.REFUSED:
             raise Refused("-2019", "margin is insufficient")
         if fault is PlaceFault.LATE:
-            late = self._clock.now() + timedelta(seconds=self._draw.delay_s())
-            self._venue.in_flight.append(InFlight(late, self._id, intent, submitted_at))
+            late = self._clock.now() + timedelta(seconds=self._venue.rng.uniform(0.5, 14.0))
+            self._venue.in_flight.append(InFlight(late, self.account_id, intent, submitted_at))
             raise OutcomeUnknown("no answer in time")
-        share = Decimal("0.4") if fault is PlaceFault.PARTIAL else Decimal(1)
+        order = self._arrive(intent, submitted_at, fault)
+        if fault in {PlaceFault.ERROR_AFTER, PlaceFault.TIMEOUT_AFTER}:
+            raise OutcomeUnknown(f"{fault}")
+        return order.told()
+
+    def _arrive(self, intent: OrderIntent, submitted_at: datetime, fault: PlaceFault | None) -> Resting:
+        shares = {PlaceFault.PARTIAL: Decimal("0.4"), PlaceFault.REFUSED_LATER: ZERO}
         try:
-            order = self._venue.arrive(self._id, intent, submitted_at, share)
+            order = self._venue.arrive(self.account_id, intent, submitted_at, shares.get(fault, Decimal(1)))  # type: ignore[arg-type]
         except Refused as refusal:
             if refusal.code in {"-4116", "-1021"}:
+                # Either proves that something of ours arrived earlier or says nothing: no definite refusal.
                 raise OutcomeUnknown(str(refusal)) from None
             raise
-        if fault in {PlaceFault.ERROR_AFTER, PlaceFault.TIMEOUT_AFTER}:
-            raise OutcomeUnknown(f"{fault} of an accepted order")
-        return order.told()
+        if fault is PlaceFault.REFUSED_LATER and order.is_open:
+            order.changes_at = self._clock.now() + timedelta(seconds=self._venue.rng.uniform(0.1, 4.0))
+            order.changes_to = OrderStatus.REJECTED
+        return order
 
     def cancel(self, intent: OrderIntent) -> None:
         """Cancel what is open under the id; what is not open is no error. A fill may be faster."""
-        for order in self._venue.account(self._id).orders:
-            if order.intent.client_order_id == intent.client_order_id and _is_open(order):
+        for order in self._venue.account(self.account_id).orders:
+            if order.intent.client_order_id == intent.client_order_id and order.is_open:
                 if self._draw.cancel_loses_race():
-                    self._venue.finish(self._id, order)
-                else:
+                    self._venue.finish(self.account_id, order)
+                if order.is_open:
                     order.status = OrderStatus.CANCELED
 
     def find(self, intent: OrderIntent) -> VenueOrder | None:
         """The newest visible order of that id."""
         now = self._clock.now()
-        for order in reversed(self._venue.account(self._id).orders):
+        for order in reversed(self._venue.account(self.account_id).orders):
             if order.intent.client_order_id == intent.client_order_id and order.visible_at <= now:
                 return order.told()
         return None
@@ -350,31 +418,33 @@ class AccountDoor:
     def open_orders(self) -> Sequence[VenueOrder]:
         """Every visible working order."""
         now = self._clock.now()
-        orders = self._venue.account(self._id).orders
-        return [order.told() for order in orders if _is_open(order) and order.visible_at <= now]
+        orders = self._venue.account(self.account_id).orders
+        return [order.told() for order in orders if order.is_open and order.visible_at <= now]
 
     def fills(self, symbol: str, since: datetime) -> Sequence[VenueFill]:
         """Every visible fill of `symbol` since `since`, in an order of the venue's own."""
         now = self._clock.now()
-        booked = self._venue.account(self._id).fills
-        seen = [b.fill for b in booked if b.fill.instrument == symbol and b.fill.occurred_at >= since]
-        visible = {b.fill.trade_id for b in booked if b.visible_at <= now}
-        return self._draw.shuffled([fill for fill in seen if fill.trade_id in visible])
+        booked = self._venue.account(self.account_id).fills
+        seen = [
+            item.fill
+            for item in booked
+            if item.fill.instrument == symbol and item.fill.occurred_at >= since and item.visible_at <= now
+        ]
+        self._venue.rng.shuffle(seen)
+        return seen
 
     def positions(self) -> Sequence[VenuePosition]:
         """Every holding that is not flat."""
-        held = self._venue.account(self._id).held
+        held = self._venue.account(self.account_id).held
         return [
-            VenuePosition(symbol, quantity, ZERO, self._venue.prices[symbol], None)
+            VenuePosition(symbol, quantity, ZERO, self._venue.price(symbol), None)
             for symbol, quantity in sorted(held.items())
             if quantity != ZERO
         ]
 
     def balance(self) -> VenueBalance:
-        """Wallet and equity from the venue's own ledger."""
-        account = self._venue.account(self._id)
-        value = sum((q * self._venue.prices[s] for s, q in account.held.items()), ZERO)
-        equity = account.wallet + value
+        """Equity from the venue's own ledger."""
+        equity = self._venue.equity(self.account_id)
         return VenueBalance("USDT", equity, equity, equity)
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
@@ -383,34 +453,3 @@ class AccountDoor:
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Leverage does not matter here, but the call is a door that may fail."""
-
-
-class FaultDraw:
-    """The dice behind every door of the venue; chances are set per seed."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
-        self.place_chance = 0.0
-        self.race_chance = 0.0
-        self.placed: dict[PlaceFault, int] = {}
-
-    def place(self) -> PlaceFault:
-        """The fate of one placement."""
-        if self.rng.random() >= self.place_chance:
-            return PlaceFault.NONE
-        fault = self.rng.choice([f for f in PlaceFault if f is not PlaceFault.NONE])
-        self.placed[fault] = self.placed.get(fault, 0) + 1
-        return fault
-
-    def delay_s(self) -> float:
-        """How late a late request arrives."""
-        return self.rng.uniform(0.5, 15.0)
-
-    def cancel_loses_race(self) -> bool:
-        """Whether a fill is faster than the cancel."""
-        return self.rng.random() < self.race_chance
-
-    def shuffled(self, fills: list[VenueFill]) -> list[VenueFill]:
-        """Fills in no particular order."""
-        self.rng.shuffle(fills)
-        return fills

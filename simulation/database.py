@@ -1,0 +1,96 @@
+"""The one real Postgres of a simulation: a server of its own, a database per process, emptied between seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
+
+from common.adapters.embedded.postgres import EmbeddedPostgres
+from common.store import Store, Timeouts, migrate
+
+_LOGIN = "simulation_app"
+_TEMPLATE = "simulation_template"
+_TIMEOUTS = Timeouts(lock_ms_max=400, statement_ms_max=60_000, idle_in_transaction_ms_max=600_000)
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A server that forgets everything at its end; yields its superuser's URL."""
+    with TemporaryDirectory(prefix="tradewinds-simulation-") as folder:
+        Path(folder).chmod(0o755)
+        running = EmbeddedPostgres(Path(folder) / "postgres", durable=False).start()
+        try:
+            yield running.url_superuser
+        finally:
+            running.stop()
+
+
+def prepare(url_superuser: str, names: list[str]) -> None:
+    """Make the databases `names` with the schema of today; those of before are dropped."""
+    with psycopg.connect(url_superuser, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [_LOGIN]).fetchone() is None:
+            create = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD {}"
+            connection.execute(sql.SQL(create).format(sql.Identifier(_LOGIN), sql.Literal(_LOGIN)))
+        _create(connection, _TEMPLATE, "template0")
+    migrate(_url(url_superuser, _TEMPLATE), _url(url_superuser, _TEMPLATE, login=True))
+    with psycopg.connect(url_superuser, autocommit=True) as connection:
+        for name in names:
+            _create(connection, name, _TEMPLATE)
+
+
+def _create(connection: psycopg.Connection[tuple[object, ...]], name: str, template: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    make = "CREATE DATABASE {} TEMPLATE {}"
+    connection.execute(sql.SQL(make).format(sql.Identifier(name), sql.Identifier(template)))
+
+
+def _url(url_superuser: str, name: str, *, login: bool = False) -> str:
+    parts = conninfo_to_dict(url_superuser)
+    user, password = (_LOGIN, _LOGIN) if login else (parts["user"], parts.get("password") or "")
+    return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
+
+
+class Database:
+    """One process's database: the store as the fleet uses it, and the superuser's eye for the laws."""
+
+    def __init__(self, url_superuser: str, name: str) -> None:
+        self.store = Store(_url(url_superuser, name, login=True), pool_size=16, timeouts=_TIMEOUTS)
+        self.root = psycopg.connect(_url(url_superuser, name), autocommit=True)
+        self.root.execute("SET session_replication_role = replica")
+        self.on_lock_wait: Callable[[str], None] = lambda _: None
+        self._tables = self._all_tables()
+        # The pool hands out the connection used last, whose statements are prepared already.
+        self.store._engine.pool._pool.use_lifo = True  # type: ignore[attr-defined]  # noqa: SLF001
+        event.listen(self.store._engine, "handle_error", self._heard)  # noqa: SLF001
+
+    def _heard(self, context: object) -> None:
+        error = getattr(context, "original_exception", None)
+        if getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            self.on_lock_wait(str(getattr(context, "statement", "")))
+
+    def _all_tables(self) -> list[str]:
+        rows = self.root.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+            " AND relname <> 'alembic_version' AND NOT relispartition ORDER BY relname"
+        )
+        return [str(row[0]) for row in rows]
+
+    def empty(self) -> None:
+        """Forget everything, the audit trail too; epochs begin anew."""
+        # DELETE, because TRUNCATE makes new files for every table.
+        deletes = [sql.SQL("DELETE FROM {};").format(sql.Identifier(name)) for name in self._tables]
+        epoch = sql.SQL("INSERT INTO halt_epoch (is_only, epoch) VALUES (true, 0)")
+        self.root.execute(sql.SQL("").join([*deletes, epoch]))
+
+    def close(self) -> None:
+        """Leave."""
+        self.store.close()
+        self.root.close()

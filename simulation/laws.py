@@ -1,0 +1,213 @@
+"""The laws that hold at every step, asked of the commits and of the venue, never of the services."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from common.domain.money import ZERO
+from common.domain.order import LIVE, TERMINAL, Order, OrderIntent, OrderRole, OrderStatus
+from common.domain.position import CloseReason, Position
+from common.domain.risk.book import HaltScope
+from common.domain.risk.limits import Limits
+from common.domain.tenant import Account
+from simulation.hub import Hub
+from simulation.record import Change, HaltSpan, Record
+from simulation.strategy import NAME
+from simulation.venue import START_BALANCE, Resting, VirtualVenue, Watch
+
+ROUNDING = Decimal("1.03")
+"""Between the price risk reckoned with and the price that was paid lie a few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A law that did not hold: which, for whom, and how it shows."""
+
+    law: str
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.law}: {self.subject}: {self.detail}"
+
+
+@dataclass(slots=True)
+class Laws(Watch):
+    """Watches commits and the venue; what does not hold is remembered in `violations`."""
+
+    hub: Hub
+    venue: VirtualVenue
+    record: Record = field(default_factory=Record)
+    accounts: dict[UUID, Account] = field(default_factory=dict)
+    limits: Mapping[UUID, Limits] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    sendings: Counter[str] = field(default_factory=Counter)
+    acceptances: Counter[tuple[UUID, str]] = field(default_factory=Counter)
+
+    def broken(self, law: str, subject: object, detail: str) -> None:
+        """`law` does not hold for `subject`."""
+        self.hub.note(f"VIOLATION {law}: {subject}: {detail}")
+        self.violations.append(Violation(law, str(subject), detail))
+
+    # Commits ---------------------------------------------------------------------------------------------------------
+
+    def committed(self, changes: list[Change]) -> None:
+        """A transaction was kept: I6 for what it approved, I13 for what it released."""
+        before = dict(self.record.reserved)
+        known = set(self.record.orders)
+        self.record.apply(changes)
+        for order_id in before.keys() - self.record.reserved.keys():
+            self._released(order_id)
+        for name, arguments in changes:
+            if name == "order" and arguments[0].id not in known:
+                self._intended(arguments[0])
+        if changes:
+            self.hub.note(f"commit {self.record.number}: " + ", ".join(_told(change) for change in changes))
+
+    def _released(self, order_id: UUID) -> None:
+        order = self.record.orders.get(order_id)
+        if order is not None and order.status not in TERMINAL:
+            self.broken("I13", order.intent.client_order_id, f"its reservation was released while it is {order.status}")
+
+    def _intended(self, order: Order) -> None:
+        if order.intent.role is OrderRole.ENTRY:
+            if order.id not in self.record.reserved:
+                self.broken("I13", order.intent.client_order_id, "it was approved without a reservation")
+            self._may_enter(order)
+
+    def _may_enter(self, order: Order) -> None:
+        intent, now = order.intent, self.hub.clock.now()
+        limits = self.limits[intent.account_id]
+        if (intent.account_id, intent.instrument) in self.record.quarantined:
+            self.broken("I6", intent.client_order_id, f"it was approved on {intent.instrument}, which is quarantined")
+        held = [p for p in self.record.positions.values() if p.account_id == intent.account_id and p.is_open]
+        entries = [o for o in self._live(intent.account_id) if o.intent.role is OrderRole.ENTRY]
+        self._count(order, held, entries, limits)
+        used = sum((p.quantity * p.entry_price for p in held), ZERO)
+        used += sum((o.remaining * o.intent.price for o in entries), ZERO)
+        equity = self.record.equity.get(intent.account_id, ZERO)
+        if limits.exposure_max is not None and used > limits.exposure_max * equity * ROUNDING:
+            self.broken("I6", intent.client_order_id, f"exposure {used} of {limits.exposure_max} x {equity}")
+        self._rests(order, limits, now)
+
+    def _live(self, account_id: UUID) -> list[Order]:
+        return [o for o in self.record.orders.values() if o.intent.account_id == account_id and o.status in LIVE]
+
+    def _count(self, order: Order, held: list[Position], entries: list[Order], limits: Limits) -> None:
+        sides = {(p.instrument, p.side.sign) for p in held} | {
+            (o.intent.instrument, o.intent.side.sign) for o in entries if o.remaining > ZERO
+        }
+        if limits.position_count_max is not None and len(sides) > limits.position_count_max:
+            detail = f"{len(sides)} positions held or on their way, {limits.position_count_max} are allowed"
+            self.broken("I6", order.intent.client_order_id, detail)
+        twice = [o for o in entries if o.intent.instrument == order.intent.instrument and o.remaining > ZERO]
+        twice_held = [p for p in held if p.instrument == order.intent.instrument]
+        parts = {o.intent.position_id for o in twice} | {p.id for p in twice_held}
+        if len(parts) > (limits.positions_per_symbol_max or 99):
+            self.broken("I6", order.intent.client_order_id, f"{len(parts)} positions in {order.intent.instrument}")
+
+    def _rests(self, order: Order, limits: Limits, now: datetime) -> None:
+        account_id, name = order.intent.account_id, order.intent.client_order_id
+        closed = [p for p in self.record.positions.values() if p.account_id == account_id and p.closed_at is not None]
+        closed.sort(key=lambda p: (p.closed_at or now, p.id))
+        loss = -sum((p.net_profit for p in closed), ZERO)
+        if limits.daily_loss_max is not None and loss > limits.daily_loss_max * START_BALANCE * ROUNDING:
+            self.broken("I6", name, f"the day's loss is {loss} of {limits.daily_loss_max} x {START_BALANCE}")
+        streak = 0
+        for position in reversed(closed):
+            if position.net_profit >= ZERO:
+                break
+            streak += 1
+        if limits.consecutive_losses_max is not None and streak >= limits.consecutive_losses_max:
+            self.broken("I6", name, f"{streak} losses in a row, {limits.consecutive_losses_max} are allowed")
+        rest = limits.symbol_cooldown_min or timedelta(0)
+        for position in closed:
+            stopped = position.close_reason is CloseReason.STOP and position.net_profit < ZERO
+            if stopped and position.instrument == order.intent.instrument and self._ended_within(position, rest, now):
+                self.broken("I6", name, f"{position.instrument} rests {rest} after a stop-out")
+
+    def _ended_within(self, position: Position, rest: timedelta, now: datetime) -> bool:
+        # Two seconds for clocks that are wrong; the rest is counted from when we learnt of the stop-out.
+        ended = position.closed_at
+        return ended is not None and now < ended + rest - timedelta(seconds=2)
+
+    # The venue -------------------------------------------------------------------------------------------------------
+
+    def sent(self, account_id: UUID, intent: OrderIntent, submitted_at: datetime) -> None:
+        """A placement has left: I2 and I16 (once), I3 (its intent is committed as it was sent), I11."""
+        name = intent.client_order_id
+        self.sendings[name] += 1
+        self.hub.note(f"sent {intent.role} {name} {intent.side} {intent.quantity} {intent.instrument}")
+        if self.sendings[name] > 1:
+            self.broken("I2", name, f"it was sent {self.sendings[name]} times")
+        order = self.record.order(name)
+        if order is None or order.status is not OrderStatus.SUBMITTING:
+            state = "not" if order is None else f"as {order.status}"
+            self.broken("I3", name, f"it was sent while its intent is {state} committed")
+        elif order.intent != intent:
+            self.broken("I3", name, "what was sent is not what was committed")
+        elif order.submitted_at != submitted_at:
+            self.broken("I3", name, f"its stamp is {submitted_at}, committed was {order.submitted_at}")
+        account = self.accounts.get(account_id)
+        if account is None or (account.id, account.tenant_id) != (intent.account_id, intent.tenant_id):
+            self.broken("I11", name, "it was sent through somebody else's account")
+
+    def accepted(self, account_id: UUID, order: Resting) -> None:
+        """The engine took an order: I2, I6 and I9 at the venue."""
+        intent = order.intent
+        if account_id not in self.accounts:
+            return
+        self.hub.note(f"accepted {intent.role} {intent.client_order_id}")
+        self.acceptances[account_id, intent.client_order_id] += 1
+        if self.acceptances[account_id, intent.client_order_id] > 1:
+            self.broken("I2", intent.client_order_id, "the venue holds it twice")
+        if intent.role is OrderRole.ENTRY and intent.position_id.int:
+            self._not_halted(intent)
+            self._room_at_venue(account_id, intent)
+
+    def _not_halted(self, intent: OrderIntent) -> None:
+        submitted = self.record.submitted.get(intent.client_order_id, self.record.number + 1)
+        for span in self.record.halts:
+            if span.held_at(submitted) and self.covers(span, intent.tenant_id, intent.instrument):
+                detail = f"submitted by commit {submitted}, halted ({span.scope} {span.subject}) by commit {span.since}"
+                self.broken("I9", intent.client_order_id, detail)
+
+    def covers(self, span: HaltSpan, tenant_id: UUID, instrument: str) -> bool:
+        """Whether a halt covers what this tenant does on this instrument."""
+        subjects = {
+            HaltScope.PLATFORM: span.subject,
+            HaltScope.VENUE: self.venue.name,
+            HaltScope.TENANT: str(tenant_id),
+            HaltScope.STRATEGY: NAME,
+            HaltScope.INSTRUMENT: instrument,
+        }
+        return subjects[span.scope] == span.subject
+
+    def _room_at_venue(self, account_id: UUID, intent: OrderIntent) -> None:
+        limits, account = self.limits[account_id], self.venue.account(account_id)
+        entries = [o for o in account.orders if o.is_open and o.intent.role is OrderRole.ENTRY and o.intent.position_id.int]
+        symbols = {s for s, quantity in account.held.items() if quantity != ZERO} | {o.intent.instrument for o in entries}
+        if limits.position_count_max is not None and len(symbols) > limits.position_count_max:
+            detail = f"the venue holds {len(symbols)} positions and entries, {limits.position_count_max} are allowed"
+            self.broken("I6", intent.client_order_id, detail)
+        used = sum((abs(q) * self.venue.price(s) for s, q in account.held.items()), ZERO)
+        used += sum(((o.intent.quantity - o.filled) * o.intent.price for o in entries), ZERO)
+        equity = self.venue.equity(account_id)
+        if limits.exposure_max is not None and used > limits.exposure_max * equity * ROUNDING * ROUNDING:
+            self.broken("I6", intent.client_order_id, f"the venue holds {used} of {limits.exposure_max} x {equity}")
+
+
+def _told(change: Change) -> str:
+    name, arguments = change
+    if name == "order":
+        order: Order = arguments[0]
+        return f"{order.intent.role} {order.intent.client_order_id} {order.status} {order.filled_quantity}"
+    if name == "position":
+        position: Position = arguments[0]
+        return f"position {str(position.id)[:8]} {position.side} {position.quantity} {position.close_reason or ''}"
+    return f"{name} {' '.join(str(item) for item in arguments[:2])}"
