@@ -18,6 +18,9 @@ FUNDING_EVERY = timedelta(hours=8)
 _FUNDINGS_MAX = 90  # A month of them; an account that nobody looked at for longer is not billed for more.
 _HALF = Decimal("0.5")
 
+BOOKED = Decimal("0.00000001")
+"""What amounts of money are booked to."""
+
 
 class Refusal(StrEnum):
     """Why the paper venue does not take an order, as a real one would say it with a code."""
@@ -186,8 +189,10 @@ def fill(
 ) -> Outcome:
     """`outcome` after `order` was executed at `at.price` for `at.quantity`: wallet, holding, order and one new fill."""
     account = outcome.account
-    fee = at.quantity * at.price * fee_rate
+    # Venues book to eight decimals; so does paper, or averages would drag endless digits through the ledger.
+    fee = (at.quantity * at.price * fee_rate).quantize(BOOKED)
     position, realised = _after(account, order, at)
+    realised = realised.quantize(BOOKED)
     total = order.filled_quantity + at.quantity
     average = (order.average_price * order.filled_quantity + at.price * at.quantity) / total
     is_done = total >= order.quantity
