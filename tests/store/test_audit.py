@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 from threading import Thread
 from typing import Any
@@ -89,6 +90,18 @@ def test_every_change_of_the_past_is_found(world: World, root: Connection, crime
     tell(world, world.ours.id, "a", "b", "c")
     tamper(root, crime)
     with pytest.raises(Permanent, match=found):
+        length(world, world.ours.id)
+
+
+def test_a_forger_who_knows_the_formula_must_rewrite_every_later_entry(world: World, root: Connection) -> None:
+    tell(world, world.ours.id, "a", "b", "c")
+    with world.store.unit_of_work(world.ours.id) as uow:
+        first = uow.audit.of("a")[0]
+    fact = f'{{"at":"{NOON.isoformat()}","kind":"order","payload":{{}},"subject":"b"}}'
+    forged = hashlib.sha256(f"{first.hash}|2|{fact}".encode()).hexdigest()
+    tamper(root, f"UPDATE audit SET payload = '{{}}', hash = '{forged}' WHERE seq = 2")
+    tamper(root, f"UPDATE audit SET prev_hash = '{forged}' WHERE seq = 3")
+    with pytest.raises(Permanent, match="entry 3 was changed"):
         length(world, world.ours.id)
 
 
