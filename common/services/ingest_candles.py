@@ -46,21 +46,22 @@ def _is_sound(venue: str, symbol: str, candle: Candle) -> bool:
 
 
 def refill(
-    fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime
+    fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime, history: int = 0
 ) -> Mapping[str, int]:
     """Fetch what `symbols` lack between their last stored candle and `until`; returns candles kept per symbol asked.
 
-    A market without history gets `history_candles`. One request serves every tenant.
+    A market without history gets the last `history` candles, at least the policy's. One request serves every tenant.
     """
     with fleet.store.unit_of_work(None) as uow:
         known = uow.candles.last_closed_at(venue, str(timeframe))
-    oldest = until - timeframe.duration * fleet.policy.history_candles
+    history = max(history, fleet.policy.history_candles)
+    oldest = until - timeframe.duration * history
     market, kept = fleet.market(venue), {}
     for symbol in symbols:
         since = max(known.get(symbol, oldest), oldest)
         if since < until:
             try:
-                fetched = market.candles(symbol, timeframe, since, fleet.policy.history_candles)
+                fetched = market.candles(symbol, timeframe, since, history)
             except NotFound as error:
                 log.warning("no candles of %s: %s", symbol, error)
                 continue

@@ -49,11 +49,10 @@ class Scan:
 def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     """Evaluate every wanted strategy on every instrument of the scan at its closed candle and hand the signals on."""
     scan = Scan.of(job)
-    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at)
-    columns = uow.candles.arrays(
-        scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, fleet.policy.history_candles
-    )
     wanted = _wanted(uow, scan)
+    history = history_of(fleet, (strategy for chosen in wanted.values() for strategy in chosen))
+    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
+    columns = uow.candles.arrays(scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, history)
     gaps, found = 0, 0
     for symbol in scan.symbols:
         instrument = uow.instruments.get(scan.venue, symbol)
@@ -66,6 +65,11 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
             found += 1
             raise_signal(fleet, uow, signal, job.id)
     return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
+
+
+def history_of(fleet: Fleet, wanted: Iterable[Strategy]) -> int:
+    """Candles to look at, so that no answer depends on where they begin: the backtest gives the same."""
+    return max((strategy.history for strategy in wanted), default=fleet.policy.history_candles)
 
 
 def _wanted(uow: UnitOfWork, scan: Scan) -> Mapping[str, list[Strategy]]:
