@@ -80,16 +80,17 @@ class Codec(Generic[T]):
 
     def value(self, row: AnyRow) -> T:
         """The value of a row that has at least this codec's columns."""
-        return self._read(cast("Mapping[str, Any]", row._mapping), "")
+        return self.read(cast("Mapping[str, Any]", row._mapping), "")
 
-    def _read(self, row: Mapping[str, Any], prefix: str) -> T:
+    def read(self, row: Mapping[str, Any], prefix: str) -> T:
+        """The value whose columns begin with `prefix`."""
         fields: dict[str, Any] = {}
         for name, column, load in self._plain:
             item = row[prefix + column]
             fields[name] = item if load is None or item is None else load(item)
         for name, codec, inner_prefix in self._spread:
             is_there = any(row[inner_prefix + column] is not None for column in codec.columns())
-            fields[name] = codec._read(row, inner_prefix) if is_there else None
+            fields[name] = codec.read(row, inner_prefix) if is_there else None
         return self.kind(**fields)
 
 

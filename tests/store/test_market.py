@@ -101,7 +101,8 @@ def test_arrays_are_the_series_as_columns(store: Store) -> None:
         column = getattr(ours, name)
         assert np.array_equal(column, getattr(expected, name)), name
         assert column.dtype == getattr(expected, name).dtype
-        assert column.flags.writeable and column.flags.c_contiguous
+        assert column.flags.writeable
+        assert column.flags.c_contiguous
     assert len(arrays["ETH/USDT:USDT"].close) == 1
     assert len(arrays["NONE/USDT:USDT"].close) == 0
 

@@ -97,9 +97,13 @@ def test_a_flat_position_is_forgotten(world: World) -> None:
 
 
 def test_a_block_that_raises_keeps_nothing(world: World) -> None:
-    with pytest.raises(ZeroDivisionError), opened(world) as book:
-        book.open(world.ours.account.id, "USDT", Decimal(1000))
-        raise ZeroDivisionError
+    def fail() -> None:
+        with opened(world) as book:
+            book.open(world.ours.account.id, "USDT", Decimal(1000))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert state(world) is None
 
 

@@ -59,9 +59,13 @@ def test_a_unit_that_has_ended_does_nothing_more(world: World) -> None:
 
 
 def test_a_unit_that_raises_keeps_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.unit_of_work(None) as uow:
-        uow.signals.add(signal())
-        raise ZeroDivisionError
+    def fail() -> None:
+        with store.unit_of_work(None) as uow:
+            uow.signals.add(signal())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with store.unit_of_work(None) as uow:
         assert uow.signals.get(signal().id) is None
 
@@ -132,9 +136,9 @@ def test_a_statement_that_takes_too_long_is_worth_another_try(books: Database) -
 
 def test_a_pool_with_nothing_free_is_worth_another_try(books: Database) -> None:
     narrow = Store(books.url_app, pool_size=1, timeouts=Timeouts(pool_s_max=0.05))
-    with narrow.unit_of_work(None), narrow.unit_of_work(None):
-        with pytest.raises(Transient, match="no free database connection"):
-            narrow.ping()
+    free = "no free database connection"
+    with narrow.unit_of_work(None), narrow.unit_of_work(None), pytest.raises(Transient, match=free):
+        narrow.ping()
     narrow.close()
 
 
