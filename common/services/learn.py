@@ -48,8 +48,10 @@ def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) 
     """`order` as the venue shows it. It ends only once our fills account for all that the venue says was filled."""
     status = seen.status
     if status in TERMINAL and seen.filled_quantity > order.filled_quantity:
-        status = OrderStatus.PARTIALLY_FILLED if order.filled_quantity > ZERO else OrderStatus.ACCEPTED
-    if status is OrderStatus.ACCEPTED and order.filled_quantity > ZERO:
+        status = OrderStatus.ACCEPTED
+    if status is OrderStatus.ACCEPTED and (
+        order.filled_quantity > ZERO or order.status is OrderStatus.PARTIALLY_FILLED
+    ):
         status = OrderStatus.PARTIALLY_FILLED
     if order.status in TERMINAL and status not in ADOPTIONS.get(order.status, frozenset()):
         status = order.status
