@@ -199,6 +199,7 @@ $$;
 
 -- What is claimed just now is locked and left out; what was named within `quiet` too, so that a backlog is not rung for
 -- at every tick. A clock that was set back does not silence anything.
+-- A job that was put off after it was rung has not been rung for since it became due again: `quiet` does not cover it.
 CREATE FUNCTION due_jobs(at timestamptz, older_than timestamptz, quiet interval, jobs_max integer)
     RETURNS TABLE (id uuid, stage text, tenant_id uuid)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -208,12 +209,12 @@ BEGIN
         WITH late AS (
             SELECT j.id FROM public.jobs AS j
             WHERE j.state = 'pending' AND j.available_at <= older_than
-                AND (j.rung_at IS NULL OR j.rung_at <= at - quiet OR j.rung_at > at)
+                AND (j.rung_at IS NULL OR j.rung_at < j.available_at OR j.rung_at <= at - quiet OR j.rung_at > at)
             ORDER BY j.available_at LIMIT jobs_max FOR UPDATE SKIP LOCKED
         ), over AS (
             SELECT j.id FROM public.jobs AS j
             WHERE j.state = 'pending' AND j.expires_at <= at AND j.available_at <= at
-                AND (j.rung_at IS NULL OR j.rung_at <= at - quiet OR j.rung_at > at)
+                AND (j.rung_at IS NULL OR j.rung_at < j.available_at OR j.rung_at <= at - quiet OR j.rung_at > at)
             ORDER BY j.expires_at LIMIT jobs_max FOR UPDATE SKIP LOCKED
         ), rung AS (
             UPDATE public.jobs AS j SET rung_at = at
