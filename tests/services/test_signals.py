@@ -16,6 +16,7 @@ from common.domain.risk.book import HaltMode, HaltScope
 from common.domain.risk.verdict import Rule
 from common.domain.signal import Side
 from common.domain.tenant import Subscription
+from common.services import request
 from common.services.fleet import instrument_of
 from common.services.halts import halt
 from common.services.ingest_candles import ingest_candles, ingest_closed, refill
@@ -108,9 +109,7 @@ def test_a_sell_off_raises_a_signal_of_the_reversion_strategy(world: World) -> N
 def test_the_same_candle_scanned_twice_raises_its_signal_once(world: World, house: House) -> None:
     rewrite_history(world, SOL, CROSS_UP)
     scan(world)
-    from common.services.request import scan as ask
-
-    by_hand = ask(world.fleet, VENUE, SOL, "5m")
+    by_hand = request.scan(world.fleet, VENUE, SOL, "5m")
     assert world.run(by_hand) is Result.DONE
     with world.store.operator() as view:
         assert len(view.signals()) == 1
