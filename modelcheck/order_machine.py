@@ -157,7 +157,8 @@ class OrderMachine(Machine):
         crew = self.crew(s.crew, WAITING, ANSWERED)
         fate = (s.again or s.request)[0]
         if fate == "accepted":
-            yield world("the venue answers: accepted", crew=crew, reply=self.shown(s))
+            seen = self.shown(s)
+            yield world(f"the venue answers: {seen[0]}", crew=crew, reply=seen)
         elif fate == "refused":
             yield world("the venue answers: refused", crew=crew, reply="refused")
         end = world if fate == "lost" else fault
@@ -264,7 +265,7 @@ class OrderMachine(Machine):
 
     def shown(self, s: Any) -> Seen:
         """The order as the venue shows it now."""
-        filled = s.filled if self.venue.dates_fills else s.told
+        filled = s.filled if self.venue.dates_fills or s.order is S.FILLED else s.told
         status = S.PARTIALLY_FILLED if s.order is S.ACCEPTED and filled else s.order
         return status, filled
 
