@@ -26,6 +26,7 @@ Outcome = Literal["ok", "warning", "failed", "skipped"]
 _PYTHON_MIN = (3, 11)
 _DISK_MB_MIN = 1024
 _CLOCK_YEAR_MIN = 2026
+_CONTAINER_USER = 10001
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("–", "dim")}
 
 
@@ -73,14 +74,22 @@ def write_secrets(folder: Path) -> list[str]:
     missing = [name for name in contents if not (folder / name).exists()]
     for name in missing:
         write_private(folder / name, contents[name]() + "\n")
+        os.chown(folder / name, *_owner())
+    os.chown(folder, *_owner())
     return missing
 
 
+def _owner() -> tuple[int, int]:
+    """Whose the files are: ours, or the containers' default user where we are root, whom they refuse to be."""
+    return (_CONTAINER_USER, _CONTAINER_USER) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+
 def _written(folder: Path, written: Sequence[str]) -> Finding:
-    owner = f"TRADEWINDS_UID={os.getuid()} TRADEWINDS_GID={os.getgid()}"
+    user, group = _owner()
+    as_owner = "" if user == _CONTAINER_USER else f"; set TRADEWINDS_UID={user} TRADEWINDS_GID={group} for Compose"
     advice = (
-        f"put your provider's key into {folder / 'model_api_key'}; keep a copy of tradewinds_master_key off this machine "
-        f"(without it no venue key can be opened); containers must run as the files' owner: {owner}"
+        f"put your provider's key into {folder / 'model_api_key'}; keep a copy of tradewinds_master_key off this machine, "
+        f"because without it no venue key can be opened{as_owner}"
     )
     if not written:
         return Finding("init", "ok", f"every secret was there already in {folder}; none was changed")
