@@ -10,7 +10,6 @@ from celery.signals import setup_logging, worker_process_init, worker_ready
 from beat_schedule import BEATS
 from common.settings import Settings, read_settings
 from workers.queues import STAGE_QUEUES, VISIBILITY_TIMEOUT_S
-from workers.transport import install
 from workers.waker import Waker
 
 TASK_MODULES = (
@@ -71,7 +70,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-install()
 app = Celery("tradewinds")
 app.conf.update(configuration(read_settings()))
 app.steps["worker"].add(Waker)

@@ -26,14 +26,18 @@ class Waker(bootsteps.StartStopStep):
         self.enabled = bool(worker.use_eventloop)
 
     def start(self, worker: Any) -> None:
-        """Listen to the pipe and ring it at every `call_soon`."""
+        """Ring the pipe at every `call_soon`."""
         hub = worker.hub
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
         os.set_blocking(writing, False)
         self._ends = (reading, writing)
-        hub.add_reader(reading, _drain, reading)
         hub.call_soon = _waking(hub.call_soon, writing)
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Listen to the pipe; called at every start of the loop, for the loss of the broker makes it forget its readers."""
+        if self._ends is not None:
+            hub.add_reader(self._ends[0], _drain, self._ends[0])
 
     def stop(self, worker: Any) -> None:
         """Leave the loop as it was and close the pipe."""
