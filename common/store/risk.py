@@ -23,12 +23,16 @@ _LOCK = "SELECT tenant_id FROM tenant_risk FOR UPDATE"
 
 _EXPOSURES = """
     SELECT p.instrument, p.strategy, p.side, p.quantity, p.quantity * p.entry_price AS notional,
-        p.quantity * p.entry_price / p.leverage AS margin, true AS is_position, p.account_id, p.id
-    FROM positions AS p WHERE p.quantity > 0
+        p.quantity * p.entry_price / p.leverage AS margin, true AS is_position, p.account_id, p.id,
+        p.quantity * (abs(p.entry_price - CAST(p.exits ->> 'stop' AS numeric))
+            + coalesce(i.taker_fee, 0) * (p.entry_price + CAST(p.exits ->> 'stop' AS numeric))) AS risk
+    FROM positions AS p LEFT JOIN instruments AS i ON i.venue = p.venue AND i.symbol = p.instrument
+    WHERE p.quantity > 0
     UNION ALL
     SELECT o.instrument, coalesce(s.strategy, ''), CASE o.side WHEN 'buy' THEN 'long' ELSE 'short' END,
         o.quantity - o.filled_quantity, r.notional * (o.quantity - o.filled_quantity) / o.quantity,
-        r.margin * (o.quantity - o.filled_quantity) / o.quantity, false, o.account_id, o.id
+        r.margin * (o.quantity - o.filled_quantity) / o.quantity, false, o.account_id, o.id,
+        r.risk * (o.quantity - o.filled_quantity) / o.quantity
     FROM reservations AS r
     JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
     LEFT JOIN signals AS s ON s.id = o.signal_id
@@ -36,7 +40,7 @@ _EXPOSURES = """
     UNION ALL
     SELECT o.instrument, coalesce(s.strategy, ''), CASE o.side WHEN 'buy' THEN 'long' ELSE 'short' END,
         o.quantity - o.filled_quantity, (o.quantity - o.filled_quantity) * o.price,
-        (o.quantity - o.filled_quantity) * o.price / o.leverage, false, o.account_id, o.id
+        (o.quantity - o.filled_quantity) * o.price / o.leverage, false, o.account_id, o.id, 0
     FROM orders AS o
     LEFT JOIN signals AS s ON s.id = o.signal_id
     WHERE o.role = 'entry' AND o.quantity > o.filled_quantity
@@ -72,7 +76,7 @@ _BOOK = f"""
     SELECT account.*,
         (SELECT epoch FROM halt_epoch WHERE is_only) AS epoch,
         (SELECT json_agg(json_build_array(instrument, strategy, side, quantity::text, notional::text, margin::text,
-            is_position, account_id) ORDER BY is_position DESC, id) FROM exposed) AS exposures,
+            is_position, account_id, risk::text) ORDER BY is_position DESC, id) FROM exposed) AS exposures,
         (SELECT json_agg(json_build_array(scope, subject, mode, epoch, reason, since) ORDER BY epoch) FROM halts
             WHERE lifted_at IS NULL AND (scope IN ('platform', 'strategy', 'instrument')
                 OR (scope = 'venue' AND subject = account.venue)
@@ -244,7 +248,7 @@ def _record(row: AnyRow, minimum_sample: int) -> Record:
 
 
 def _exposure(item: list[Any]) -> Exposure:
-    instrument, strategy, side, quantity, notional, margin, is_position, account_id = item
+    instrument, strategy, side, quantity, notional, margin, is_position, account_id, risk = item
     return Exposure(
         instrument=instrument,
         strategy=strategy,
@@ -254,6 +258,7 @@ def _exposure(item: list[Any]) -> Exposure:
         margin=Decimal(margin),
         is_position=is_position,
         account_id=UUID(account_id),
+        risk=Decimal(risk),
     )
 
 
