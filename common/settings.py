@@ -96,74 +96,100 @@ class Settings(BaseSettings):
 
     # The room on disk.
     home: Path = Field(
-        Path(".tradewinds"), description="Folder of worlds, embedded servers, logs and generated secrets"
+        default=Path(".tradewinds"), description="Folder of worlds, embedded servers, logs and generated secrets"
     )
-    world: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Name of the world in use")
+    world: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="Name of the world in use"
+    )
     secrets_dir: Path | None = Field(
-        None,
+        default=None,
         description="Folder with one file per secret, named like its setting; HOME/secrets is used where it exists",
     )
 
     # Servers; absent = the embedded ones of `tradewinds up`.
-    database_url: Address | None = Field(None, repr=False, description="Postgres as the fleet's own role sees it")
-    database_owner_url: Address | None = Field(
-        None, repr=False, description="Postgres as the owner, for migrations only"
+    database_url: Address | None = Field(
+        default=None, repr=False, description="Postgres as the fleet's own role sees it"
     )
-    redis_url: Address | None = Field(None, repr=False, description="Redis or Valkey that carries the doorbell rings")
-    redis_prefix: str = Field("tradewinds", min_length=1, description="Prefix of every key and queue in Redis")
-    database_pool_size: int = Field(4, ge=1, le=100, description="Database connections per process")
-    redis_pool_size: int = Field(10, ge=1, le=1000, description="Redis connections per process")
+    database_owner_url: Address | None = Field(
+        default=None, repr=False, description="Postgres as the owner, for migrations only"
+    )
+    redis_url: Address | None = Field(
+        default=None, repr=False, description="Redis or Valkey that carries the doorbell rings"
+    )
+    redis_prefix: str = Field(default="tradewinds", min_length=1, description="Prefix of every key and queue in Redis")
+    database_pool_size: int = Field(default=4, ge=1, le=100, description="Database connections per process")
+    redis_pool_size: int = Field(default=10, ge=1, le=1000, description="Redis connections per process")
 
     # The world outside.
     simulator_url: Address | None = Field(
-        None, description="Base address of the practice venue; absent = no such venue"
+        default=None, description="Base address of the practice venue; absent = no such venue"
     )
     order_prefix: str = Field(
-        "tw", pattern=r"^[a-z0-9]{1,3}$", description="First characters of every client order id; one per installation"
+        default="tw",
+        pattern=r"^[a-z0-9]{1,3}$",
+        description="First characters of every client order id; one per installation",
     )
-    venues: Names = Field((), description="Real venues in use, by ccxt's names, such as binanceusdm,bybit")
+    venues: Names = Field(default=(), description="Real venues in use, by ccxt's names, such as binanceusdm,bybit")
     live_trading: bool = Field(
-        False, description="The platform's own say in moving money; tenant and account have theirs"
+        default=False, description="The platform's own say in moving money; tenant and account have theirs"
     )
 
     # The model.
     model_url: Address | None = Field(
-        None, description="Base address of an endpoint that speaks the OpenAI chat protocol"
+        default=None, description="Base address of an endpoint that speaks the OpenAI chat protocol"
     )
-    model_api_key: Secret | None = Field(None, description="Key of that endpoint")
+    model_api_key: Secret | None = Field(default=None, description="Key of that endpoint")
     model_name: str = Field(
-        "simulated-rules-1", min_length=1, description="Model to ask; ids are pinned, never aliases"
+        default="simulated-rules-1", min_length=1, description="Model to ask; ids are pinned, never aliases"
     )
-    model_deadline_s: float = Field(8.0, gt=0, le=120, description="Seconds the model has to answer, retries included")
+    model_deadline_s: float = Field(
+        default=8.0, gt=0, le=120, description="Seconds the model has to answer, retries included"
+    )
 
     # Policy.
     signal_expiry_candles: Decimal = Field(
-        Decimal(1), gt=0, le=10, description="Candles after its own close at which a signal is too old to act on"
+        default=Decimal(1),
+        gt=0,
+        le=10,
+        description="Candles after its own close at which a signal is too old to act on",
     )
-    scan_timeframes: Timeframes = Field(("5m",), min_length=1, description="Timeframes that are streamed and kept")
+    scan_timeframes: Timeframes = Field(
+        default=("5m",), min_length=1, description="Timeframes that are streamed and kept"
+    )
     clock_drift_ms_max: int = Field(
-        1000, ge=1, le=60_000, description="Difference from the venue's clock above which its account takes no entries"
+        default=1000,
+        ge=1,
+        le=60_000,
+        description="Difference from the venue's clock above which its account takes no entries",
     )
     price_drift_bps_max: Decimal = Field(
-        Decimal(50), gt=0, le=1000, description="Ceiling on how far the price may have run since the signal"
+        default=Decimal(50), gt=0, le=1000, description="Ceiling on how far the price may have run since the signal"
     )
 
     # Secrets of the platform.
-    master_key: Secret | None = Field(None, description="Key-encryption key of the vault")
-    message_key: Secret | None = Field(None, description="Signs the messages between stages")
-    halt_key: Secret | None = Field(None, description="Authenticates the kill switch (HMAC)")
-    api_token: Secret | None = Field(None, description="The operator's token at the API")
+    master_key: Secret | None = Field(default=None, description="Key-encryption key of the vault")
+    message_key: Secret | None = Field(default=None, description="Signs the messages between stages")
+    halt_key: Secret | None = Field(default=None, description="Authenticates the kill switch (HMAC)")
+    api_token: Secret | None = Field(default=None, description="The operator's token at the API")
 
     # Being watched.
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged")
-    log_format: Literal["console", "json"] = Field("console", description="For people or for machines")
-    log_file: Path | None = Field(None, description="Also log to this file, rotated at 20 MB, five kept")
-    heartbeat_file: Path | None = Field(None, description="File a worker touches while it is well; for health checks")
-    metrics_port: int | None = Field(None, ge=1, le=65535, description="Port on which a worker shows its metrics")
-    metrics_dir: Path | None = Field(None, description="Folder through which prefork children share their metrics")
-    api_host: str = Field("127.0.0.1", min_length=1, description="Address the API listens on")
-    api_port: int = Field(8000, ge=1, le=65535, description="Port the API listens on")
-    market_data: Path | None = Field(None, description="Folder of recorded markets, for tests and benches")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged"
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="For people or for machines")
+    log_file: Path | None = Field(default=None, description="Also log to this file, rotated at 20 MB, five kept")
+    heartbeat_file: Path | None = Field(
+        default=None, description="File a worker touches while it is well; for health checks"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port on which a worker shows its metrics"
+    )
+    metrics_dir: Path | None = Field(
+        default=None, description="Folder through which prefork children share their metrics"
+    )
+    api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on")
+    market_data: Path | None = Field(default=None, description="Folder of recorded markets, for tests and benches")
 
     def secrets(self) -> list[str]:
         """Every secret text in use, passwords inside addresses included; for redaction."""

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-import cli.context
 from cli.main import app
 from common.services.fleet import Fleet
 from common.store import Store, migrate
@@ -133,7 +133,7 @@ def world(books: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     store = Store(books.url_app, pool_size=3)
     found = found_world(store)
 
-    @cli.context.contextmanager
+    @contextmanager
     def asked(world: str | None = None) -> Iterator[Fleet]:
         yield found.fleet
 
