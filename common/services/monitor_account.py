@@ -160,6 +160,10 @@ def _reason_to_leave(
     decision = decide_exit(position, mark, now=now)
     if decision is not None:
         return decision.reason
+    if position.opened_at is not None and uow.leavings.since(
+        position.venue, position.instrument, position.strategy, position.side, position.opened_at
+    ):
+        return CloseReason.OPPOSITE
     naked_since = _naked_since(uow, position)
     if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
         return None

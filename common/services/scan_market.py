@@ -16,7 +16,7 @@ from common.domain.errors import NotFound
 from common.domain.job import Job, Stage
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
 from common.domain.risk.limits import PROFILES, resolve
-from common.domain.signal import Signal
+from common.domain.signal import Side, Signal
 from common.domain.strategies import Columns, Strategy
 from common.domain.tenant import Subscriber
 from common.services.fleet import Fleet
@@ -61,7 +61,7 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
         if not _is_current(columns[symbol], scan):
             gaps += 1
             continue
-        for signal in _signals(fleet, scan, instrument, columns[symbol], wanted[symbol]):
+        for signal in _signals(fleet, uow, scan, instrument, columns[symbol], wanted[symbol]):
             found += 1
             raise_signal(fleet, uow, signal, job.id)
     return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
@@ -92,13 +92,25 @@ def _is_current(columns: Columns, scan: Scan) -> bool:
     return bool(len(columns.opened_at)) and int(columns.opened_at[-1]) == last_opened_ms
 
 
+def _keep_leavings(
+    uow: UnitOfWork, scan: Scan, instrument: Instrument, strategy: Strategy, entries: strategies.Entries
+) -> None:
+    """Write down which positions of this strategy should be left; monitors of all tenants read it."""
+    last = len(entries.side) - 1
+    for side in Side:
+        if strategies.leaves_at(entries, last, side):
+            uow.leavings.add(scan.venue, instrument.symbol, strategy.name, side, scan.closed_at)
+
+
 def _signals(
-    fleet: Fleet, scan: Scan, instrument: Instrument, columns: Columns, wanted: Iterable[Strategy]
+    fleet: Fleet, uow: UnitOfWork, scan: Scan, instrument: Instrument, columns: Columns, wanted: Iterable[Strategy]
 ) -> Iterable[Signal]:
     chosen = {strategy.name: strategy for strategy in wanted}
     names = sorted({name for strategy in chosen.values() for name in strategy.features})
     values: Mapping[str, np.ndarray] = features.compute(names, columns)
     for strategy in chosen.values():
+        entries = strategy.evaluate(values, columns)
+        _keep_leavings(uow, scan, instrument, strategy, entries)
         signal = strategies.signal_at(
             strategy,
             instrument,
@@ -109,6 +121,7 @@ def _signals(
             len(columns.opened_at) - 1,
             candle_closed_at=scan.closed_at,
             expires_in=fleet.expiry(scan.closed_at, scan.timeframe.duration) - scan.closed_at,
+            entries=entries,
         )
         if signal is not None:
             yield signal

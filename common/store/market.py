@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from common.domain.advice import Advice
 from common.domain.errors import InvalidInput
 from common.domain.features import Columns
 from common.domain.market import Candle, Instrument, Timeframe
-from common.domain.signal import Signal
+from common.domain.signal import Side, Signal
 from common.store import tables
 from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
 from common.store.session import Session
@@ -218,6 +218,31 @@ class Signals:
         if before is not None:
             statement = statement.where(table.c.closed_at < before)
         return [SIGNAL.value(row) for row in self._session.all(statement)]
+
+
+class Leavings:
+    """When strategies said that positions of theirs should be left; shared by everybody who holds one."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, venue: str, instrument: str, strategy: str, side: Side, closed_at: datetime) -> bool:
+        """Keep that positions of `side` should be left after the candle that closed at `closed_at`; False when known."""
+        row = {"venue": venue, "instrument": instrument, "strategy": strategy, "side": side.value}
+        return self._session.add_once(tables.leavings, row | {"closed_at": closed_at})
+
+    def since(self, venue: str, instrument: str, strategy: str, side: Side, opened_at: datetime) -> datetime | None:
+        """When the strategy first said so after `opened_at`; None when it has not."""
+        table = tables.leavings
+        statement = select(func.min(table.c.closed_at)).where(
+            table.c.venue == venue,
+            table.c.instrument == instrument,
+            table.c.strategy == strategy,
+            table.c.side == side.value,
+            table.c.closed_at > opened_at,
+        )
+        first: datetime | None = self._session.scalar(statement)
+        return first
 
 
 class AdviceGiven:

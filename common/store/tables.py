@@ -204,6 +204,17 @@ nonces = Table(
     "nonces", metadata, _text("nonce"), _time("used_at"), PrimaryKeyConstraint("nonce"), Index(None, "used_at")
 )
 
+leavings = Table(
+    "leavings",
+    metadata,
+    _text("venue"),
+    _text("instrument"),
+    _text("strategy"),
+    _text("side"),
+    _time("closed_at"),
+    PrimaryKeyConstraint("venue", "instrument", "strategy", "side", "closed_at"),
+)
+
 heartbeats = Table(
     "heartbeats",
     metadata,

@@ -20,7 +20,7 @@ from common.store.errors import translated, translated_commit
 from common.store.halts import Halts
 from common.store.jobs import Jobs
 from common.store.ledger import Decisions, Fills, Fundings, Orders, Positions
-from common.store.market import AdviceGiven, Candles, Instruments, Signals
+from common.store.market import AdviceGiven, Candles, Instruments, Leavings, Signals
 from common.store.paper import PaperBook
 from common.store.retention import prune
 from common.store.risk import Risk
@@ -112,6 +112,11 @@ class UnitOfWork:
     def signals(self) -> Signals:
         """What strategies said."""
         return Signals(self.session)
+
+    @cached_property
+    def leavings(self) -> Leavings:
+        """When strategies want their positions left."""
+        return Leavings(self.session)
 
     @cached_property
     def advice(self) -> AdviceGiven:
