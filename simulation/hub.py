@@ -78,7 +78,7 @@ _MOST = {
     "connection_cut": 0.004,
     "commit_lost": 0.05,
     "read_fails": 0.08,
-    "delay": 0.3,
+    "delay": 0.08,
     "drop": 0.4,
     "duplicate": 0.5,
     "broker_down": 0.1,
@@ -118,6 +118,7 @@ class Hub:
     clock: VirtualClock
     chances: Chances = field(default_factory=Chances)
     target: KillPoint | None = None
+    switching: float = 0.5
     actors: list[Actor] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     seen: set[KillPoint] = field(default_factory=set)
@@ -169,8 +170,9 @@ class Hub:
             raise Crash(str(here))
         if may_pause:
             if self.happens("delay"):
-                self.clock.advance(self.rng.uniform(0.0, 2.0))
-            self.pause()
+                self.clock.advance(self.rng.choice((0.2, 1.0, 4.0)))
+            if self.rng.random() < self.switching:
+                self.pause()
 
     def _is_target(self, here: KillPoint) -> bool:
         # The first pass is spared sometimes, so that a second attempt is hit as well as a first one.

@@ -13,7 +13,7 @@ from simulation.hub import KillPoint
 from simulation.laws import Violation
 from simulation.world import World
 
-LENGTH_S = 200.0
+LENGTH_S = 190.0
 STEPS_MOST = 1_200
 ROUNDS_MOST = 40
 IN_DOUBT_S = 33.0
@@ -35,6 +35,7 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     digest: str = ""
+    deeds: Counter[str] = field(default_factory=Counter)
 
 
 class _Listener(logging.Handler):
@@ -79,12 +80,21 @@ def run_seed(database: Database, seed: int, kinds: tuple[str, ...], target: Kill
         world.hub.abandon()
         _listener.world = None
     hub = world.hub
-    return Outcome(seed, hub.faults, hub.seen, hub.killed, hub.steps, world.laws.violations, hub.trace, digest)
+    return Outcome(seed, hub.faults, hub.seen, hub.killed, hub.steps, world.laws.violations, hub.trace, digest, _deeds(world))
+
+
+def _deeds(world: World) -> Counter[str]:
+    deeds = Counter(f"{order.intent.role} {order.status}" for order in world.laws.record.orders.values())
+    deeds["positions"] = len(world.laws.record.positions)
+    deeds["halts"] = len(world.laws.record.halts)
+    deeds["strangers"] = len(world.strangers)
+    return deeds
 
 
 def _trouble(world: World) -> None:
     hub, rng = world.hub, world.rng
-    pace = rng.choice((0.1, 0.2, 0.4))
+    pace = rng.choice((0.03, 0.06, 0.12))
+    hub.switching = rng.choice((0.2, 0.5, 1.0))
     world.pass_time()
     while world.clock.monotonic() < LENGTH_S and hub.steps < STEPS_MOST and not world.laws.violations:
         if rng.random() < pace or not hub.turn():

@@ -45,10 +45,10 @@ WORKERS = 4
 POLICY = Policy(live_trading=True, history_candles=30, market_fresh_s=0.0)
 
 PERIODS_S: Mapping[str, float] = {
-    "signal.schedule": 8.0,
-    "position.tick": 7.0,
-    "maintenance.relay": 4.0,
-    "maintenance.reconcile": 25.0,
+    "signal.schedule": 11.0,
+    "position.tick": 9.0,
+    "maintenance.relay": 5.0,
+    "maintenance.reconcile": 30.0,
     "maintenance.equity": 60.0,
 }
 
