@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_init, worker_ready
+from celery.signals import setup_logging, worker_init, worker_process_init, worker_ready
 
 from beat_schedule import BEATS
 from common.settings import Settings, read_settings
@@ -80,6 +80,15 @@ def _log_as_the_fleet_does(**_: object) -> None:
     from common.telemetry import configure_logging
 
     configure_logging(read_settings())
+
+
+@worker_init.connect
+def _know_the_slots(sender: Any = None, **_: object) -> None:
+    from workers.fleet import serve
+
+    # Children of a prefork pool do one task at a time, each in a process of its own.
+    is_threaded = "thread" in getattr(sender.pool_cls, "__module__", str(sender.pool_cls))
+    serve(sender.concurrency if is_threaded else 1)
 
 
 @worker_process_init.connect

@@ -21,6 +21,13 @@ class _Own:
 
 
 _owns = [_Own()]
+_slots = [1]
+
+_CONNECTIONS_A_SLOT = 2
+"""A task holds its claim in one transaction while it commits in another what must be kept before the wire.
+
+With fewer, as many tasks as there are connections hold their claims and wait for each other's second one.
+"""
 
 
 def current_fleet() -> Fleet:
@@ -31,8 +38,16 @@ def current_fleet() -> Fleet:
         own = _owns[-1]
     with own.lock:
         if own.fleet is None:
-            own.fleet = build_fleet(read_settings(), "worker", bus=CeleryBus())
+            settings = read_settings()
+            connections = max(settings.database_pool_size, _CONNECTIONS_A_SLOT * _slots[-1])
+            settings = settings.model_copy(update={"database_pool_size": connections})
+            own.fleet = build_fleet(settings, "worker", bus=CeleryBus())
         return own.fleet
+
+
+def serve(slots: int) -> None:
+    """Be ready for `slots` tasks at a time in this process; called before the first asks for the fleet."""
+    _slots[:] = [slots]
 
 
 def forget() -> None:
