@@ -1,0 +1,37 @@
+"""Every bench by name: what it measures and how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+from bench.report import Report
+
+Run = Callable[[bool], Report]
+"""Runs a bench, shortened when the argument is true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A measurement; `module` has the function `run` and is loaded only when it is wanted."""
+
+    name: str
+    module: str
+    measures: str
+
+    def run(self, is_quick: bool) -> Report:
+        """Measure."""
+        function: Run = import_module(self.module).run
+        return function(is_quick)
+
+
+_ALL = (
+    Bench(
+        "pipeline",
+        "bench.pipeline",
+        "signals to filled orders per second and latency per stage of the real fleet, beside a bare Celery chain",
+    ),
+)
+
+BENCHES: Mapping[str, Bench] = {bench.name: bench for bench in _ALL}
