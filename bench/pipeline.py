@@ -74,22 +74,19 @@ def measure_floor(world: BenchWorld, plan: Plan) -> dict[str, Any]:
         world.check()
         raise Transient("the workers of the bare chain did not come up")
     say("floor: one chain at a time")
+    chain = warm[-1]
     for _ in range(plan.floor_low):
         chain = floor.begin()
         floor.wait(chain, chain, _PATIENCE_S)
-    alone = floor.seconds(warm[-1] + 1, chain)
+    alone = spread(floor.seconds(warm[-1] + 1, chain))
     say("floor: all chains at once")
     last = [floor.begin() for _ in range(plan.floor_chains)][-1]
     floor.wait(chain + 1, last, _PATIENCE_S)
-    found = {
-        "chains_per_second": round(floor.per_second(chain + 1, last), 2),
-        "latency": spread(alone),
-        "chains": floor.ended(chain + 1, last),
-    }
+    rate, ended = floor.per_second(chain + 1, last), floor.ended(chain + 1, last)
     world.end(*names)
     floor.close()
-    say(f"floor: {found['chains_per_second']} chains/s, p50 {found['latency']['p50_ms']} ms")
-    return found
+    say(f"floor: {rate:.1f} chains/s, p50 {alone['p50_ms']} ms")
+    return {"chains_per_second": round(rate, 2), "chains": ended, "latency": alone}
 
 
 def measure_fleet(world: BenchWorld, plan: Plan) -> dict[str, Any]:
@@ -108,8 +105,8 @@ def measure_fleet(world: BenchWorld, plan: Plan) -> dict[str, Any]:
     say(f"{len(desks)} tenants on {len(instruments)} instruments are open after {time.monotonic() - began:.1f} s")
     with psycopg.connect(str(world.settings.database_url), autocommit=True) as database:
         ledger = Ledger(database)
-        bench.watch(ledger, bench.inject(len(desks)), _PATIENCE_S)
-        say(f"the fleet is warm after {time.monotonic() - began:.1f} s: every account has traded once")
+        warm = ledger.filled(bench.watch(ledger, bench.inject(len(desks)), _PATIENCE_S))
+        say(f"warm after {time.monotonic() - began:.1f} s: {len(warm)} of {len(desks)} accounts have traded once")
         low = [signal for _ in range(plan.low) for signal in bench.watch(ledger, bench.inject(1), 10.0)]
         say(f"low load: {len(ledger.filled(low))} of {len(low)} filled")
         high = bench.watch(ledger, bench.inject(bench.left), plan.watch_s)

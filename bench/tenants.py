@@ -21,6 +21,7 @@ from common.domain.signal import ExitPlan, Side, Signal, signal_id
 from common.ports.venue import Credentials
 from common.services.fleet import Fleet
 from common.services.ingest_candles import refill
+from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
 from common.services.tenants import allow_live, create_tenant, open_account, refresh_instruments, subscribe
 
@@ -109,6 +110,8 @@ def _open(fleet: Fleet, simulator_url: str, symbols: Sequence[str], timeframe: s
         instruments=symbols,
         advisor=ADVISOR,
     )
+    # Nothing is sized before the account's balance is known, and nothing entered before its books were compared.
+    monitor_account(fleet, tenant.id, account.id)
     reconcile_account(fleet, tenant.id, account.id)
     return Desk(tenant.id, account.id, strategy, timeframe)
 
