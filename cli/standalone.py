@@ -13,7 +13,7 @@ from common.bootstrap import build_fleet, seed_demo, system_clock
 from common.domain.errors import Transient
 from common.services.drain import compare_books
 from common.services.fleet import Fleet
-from common.services.standalone import run_standalone
+from common.services.standalone import JOB_THREADS, run_standalone
 from common.services.status import fleet_status
 from common.settings import read_settings
 
@@ -61,7 +61,11 @@ def run_alone(wishes: Wishes) -> int:
     world = wanted_world(wishes, settings)
     with world.claimed(), interrupts() as asked, ExitStack() as stack:
         settings = open_world(wishes, world, settings, asked, stack, redis=False)
-        fleet = build_fleet(settings, "standalone")
+        # Every thread may hold a claim and a short transaction beside it.
+        roomy = settings.model_copy(
+            update={"database_pool_size": max(settings.database_pool_size, 2 * JOB_THREADS + 8)}
+        )
+        fleet = build_fleet(roomy, "standalone")
         stack.callback(fleet.store.close)
         seed_demo(fleet, settings)
         watch = Watch(fleet, asked, began, wishes.for_s)
