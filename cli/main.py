@@ -228,6 +228,22 @@ def doctor(
 
 
 @app.command(rich_help_panel=ASK)
+def modelcheck(
+    policy: Annotated[
+        str | None, typer.Option(help="`chosen` alone, or one naive policy such as resend-same-id; all without it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk every interleaving of the order, stop and halt machines, and reject each naive policy with a trace.
+
+    Example: tradewinds modelcheck --policy no-visibility-horizon
+    """
+    from cli.modelcheck import run_modelcheck
+
+    run_modelcheck(policy, as_json)
+
+
+@app.command(rich_help_panel=ASK)
 def status(as_json: AsJson = False, world: World = None) -> None:
     """What flowed through the stages, what waits, and what each tenant earned.
 

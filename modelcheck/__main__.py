@@ -31,7 +31,9 @@ def main() -> int:
 def show(found: dict[str, Any]) -> None:
     """The report for people."""
     if found["states"]:
-        print(f"{found['states']:,} states, {found['transitions']:,} transitions, {found['bad']} bad, {found['seconds']} s")
+        print(
+            f"{found['states']:,} states, {found['transitions']:,} transitions, {found['bad']} bad, {found['seconds']} s"
+        )
         for name, machine in found["machines"].items():
             print(f"  {name:6} {machine['states']:>10,} states {machine['transitions']:>11,} transitions")
     for flaw in found["flaws"]:

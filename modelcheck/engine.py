@@ -102,6 +102,7 @@ class _Part:
         self.illegal = machine.slots[ILLEGAL].mask
         self.slots = {name: machine.slots[name] for name in reads}
         self.mask = sum(slot.mask for slot in self.slots.values())
+        self.known: dict[int, list[tuple[int, str, Kind]]] = {}
 
     def view(self, key: int) -> SimpleNamespace:
         """The fields in `key` by name."""
@@ -114,7 +115,9 @@ class _Part:
 
         A move that the order table does not hold is a step into a state that is marked by it, and so a flaw.
         """
-        found = []
+        if key in self.known:
+            return self.known[key]
+        found = self.known[key] = []
         try:
             for words, kind, changes in self.method(self.view(key)):
                 difference = 0

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from itertools import combinations_with_replacement
 from typing import Any
 
 from common.domain.order import OrderStatus
 from common.domain.risk.book import HaltMode
+from modelcheck.bags import bag, bags, exchanged
 from modelcheck.engine import Machine, Steps, chance, fault, goal, law, ours, rule, world
 from modelcheck.ledger import moved
 from modelcheck.policies import HALTED, LEAVES, STALE, Policy
@@ -16,7 +16,12 @@ S = OrderStatus
 SIGNAL, WEIGHED, APPROVED, DECIDED, READY, WIRE, WORKING, HELD, LEAVING, OVER = (
     "signal", "weighed", "approved", "decided", "ready", "on the wire", "working", "held", "leaving", "over"
 )  # fmt: skip
-FRESH, OLD, HALTED_AT_COMMIT, OLD_AT_COMMIT = "", "epoch has moved", "committed under a halt", "committed with an old epoch"
+FRESH, OLD, HALTED_AT_COMMIT, OLD_AT_COMMIT = (
+    "",
+    "epoch has moved",
+    "committed under a halt",
+    "committed with an old epoch",
+)
 TAKES_BACK = frozenset({HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN})
 
 Entry = tuple[str, str, bool]
@@ -39,9 +44,9 @@ class HaltMachine(Machine):
         kinds: list[Entry] = [*plain, *before, *inside, *after]
         modes = (None, *HaltMode)
         self.fields: dict[str, tuple[Hashable, ...]] = {
-            "entries": tuple(tuple(sorted(item)) for item in combinations_with_replacement(kinds, entries)),
-            "halts": tuple(tuple(sorted(item, key=repr)) for item in combinations_with_replacement(modes, halts)),
-            "believed": tuple(tuple(sorted(item, key=repr)) for item in combinations_with_replacement(modes, halts)),
+            "entries": bags(kinds, entries),
+            "halts": bags(modes, halts),
+            "believed": bags(modes, halts),
         }
         self.start = {
             "entries": ((SIGNAL, FRESH, False),) * entries,
@@ -57,10 +62,10 @@ class HaltMachine(Machine):
         """The halt and the next epoch are one commit; it waits for transactions that hold the epoch still."""
         if None not in s.halts or (self.holds_epoch and any(entry[0] == DECIDED for entry in s.entries)):
             return
-        entries = tuple(sorted(_older(entry) for entry in s.entries))
+        entries = bag(_older(entry) for entry in s.entries)
         for mode in HaltMode:
-            halts = _with_halt(s.halts, None, mode)
-            believed = _with_halt(s.believed, None, mode) if None in s.believed else s.believed
+            halts = exchanged(s.halts, None, mode)
+            believed = exchanged(s.believed, None, mode) if None in s.believed else s.believed
             yield chance(f"a halt is committed ({mode})", halts=halts, believed=believed, entries=entries)
 
     @rule("halts", "believed")
@@ -68,7 +73,7 @@ class HaltMachine(Machine):
         """Each imposer lifts a halt of its own."""
         for mode in dict.fromkeys(s.halts):
             if mode is not None:
-                halts = _with_halt(s.halts, mode, None)
+                halts = exchanged(s.halts, mode, None)
                 believed = (None,) * len(s.halts) if self.policy.resume_lifts_all else halts
                 yield chance(f"one imposer lifts its halt ({mode})", halts=halts, believed=believed)
 
@@ -86,12 +91,12 @@ class HaltMachine(Machine):
         if (SIGNAL, FRESH, False) in s.entries:
             signal = (SIGNAL, FRESH, False)
             if any(s.believed):
-                yield ours("risk vetoes a signal: halted", entries=_with(s.entries, signal, (OVER, FRESH, False)))
+                yield ours("risk vetoes a signal: halted", entries=exchanged(s.entries, signal, (OVER, FRESH, False)))
             else:
-                yield ours("risk finds no halt", entries=_with(s.entries, signal, (WEIGHED, FRESH, False)))
+                yield ours("risk finds no halt", entries=exchanged(s.entries, signal, (WEIGHED, FRESH, False)))
         for entry in _each(s.entries, WEIGHED):
             approved = (APPROVED, entry[1], False)
-            yield ours("risk commits the intent with the epoch it read", entries=_with(s.entries, entry, approved))
+            yield ours("risk commits the intent with the epoch it read", entries=exchanged(s.entries, entry, approved))
 
     @rule("entries", "believed", "halts")
     def submit(self, s: Any) -> Steps:
@@ -101,53 +106,55 @@ class HaltMachine(Machine):
             may = self.policy.halt_checked == "at approval" or not (any(s.believed) or is_old)
             seen = "no objection" if may else "a halt or a newer epoch"
             decided = (DECIDED, entry[1], may)
-            yield ours(f"a worker, about to submit, reads: {seen}", entries=_with(s.entries, entry, decided))
+            yield ours(f"a worker, about to submit, reads: {seen}", entries=exchanged(s.entries, entry, decided))
         for entry in _each(s.entries, DECIDED):
             _, mark, may = entry
             if not may:
                 moved(S.INTENDED, S.ABANDONED)
-                yield ours("the worker commits ABANDONED", entries=_with(s.entries, entry, (OVER, FRESH, False)))
+                yield ours("the worker commits ABANDONED", entries=exchanged(s.entries, entry, (OVER, FRESH, False)))
                 continue
             moved(S.INTENDED, S.SUBMITTING)
             wrong = HALTED_AT_COMMIT if any(s.halts) else OLD_AT_COMMIT if mark == OLD else FRESH
-            yield ours("the worker commits SUBMITTING", entries=_with(s.entries, entry, (READY, wrong, False)))
+            yield ours("the worker commits SUBMITTING", entries=exchanged(s.entries, entry, (READY, wrong, False)))
 
     @rule("entries")
     def send(self, s: Any) -> Steps:
         """The request leaves, arrives, and is matched; each worker may die, each request may be lost."""
         for entry in dict.fromkeys(s.entries):
             phase, mark, _ = entry
-            over = _with(s.entries, entry, (OVER, FRESH, False))
+            over = exchanged(s.entries, entry, (OVER, FRESH, False))
             if phase == DECIDED:
-                rolled_back = _with(s.entries, entry, (APPROVED, mark, False))
+                rolled_back = exchanged(s.entries, entry, (APPROVED, mark, False))
                 yield fault("the worker is killed inside its transaction", entries=rolled_back)
             elif phase == READY:
-                yield ours("the worker sends the entry", entries=_with(s.entries, entry, (WIRE, mark, False)))
+                yield ours("the worker sends the entry", entries=exchanged(s.entries, entry, (WIRE, mark, False)))
                 yield fault("the worker is killed before it sends; the entry is settled as NOT_PLACED", entries=over)
             elif phase == WIRE:
-                yield world("the venue accepts the entry", entries=_with(s.entries, entry, (WORKING, mark, False)))
+                yield world("the venue accepts the entry", entries=exchanged(s.entries, entry, (WORKING, mark, False)))
                 yield fault("the entry is lost on its way and settled as NOT_PLACED", entries=over)
             elif phase == WORKING:
-                yield chance("the entry fills", entries=_with(s.entries, entry, (HELD, FRESH, False)))
+                yield chance("the entry fills", entries=exchanged(s.entries, entry, (HELD, FRESH, False)))
 
     @rule("entries", "believed")
     def take_back(self, s: Any) -> Steps:
         """CANCEL_ENTRIES and FLATTEN cancel what still works at the venue."""
         if self.policy.cancels_entries and TAKES_BACK & set(s.believed):
             for entry in _each(s.entries, WORKING):
-                yield ours("the halt takes an entry back", entries=_with(s.entries, entry, (OVER, FRESH, False)))
+                yield ours("the halt takes an entry back", entries=exchanged(s.entries, entry, (OVER, FRESH, False)))
 
     @rule("entries", "believed")
     def leave(self, s: Any) -> Steps:
         """Positions are left for reasons of their own, and when a halt says FLATTEN; no halt keeps an exit back."""
         for entry in _each(s.entries, HELD):
             end = ours if HaltMode.FLATTEN in s.believed else chance
-            yield end("an exit is intended", entries=_with(s.entries, entry, (LEAVING, FRESH, False)))
+            yield end("an exit is intended", entries=exchanged(s.entries, entry, (LEAVING, FRESH, False)))
         if self.policy.halt_blocks_exits and any(s.believed):
             return
         for entry in _each(s.entries, LEAVING):
-            yield ours("the exit is placed and fills", entries=_with(s.entries, entry, (OVER, FRESH, False)))
-            yield fault("the exit is lost and will be tried anew", entries=_with(s.entries, entry, (HELD, FRESH, False)))
+            yield ours("the exit is placed and fills", entries=exchanged(s.entries, entry, (OVER, FRESH, False)))
+            yield fault(
+                "the exit is lost and will be tried anew", entries=exchanged(s.entries, entry, (HELD, FRESH, False))
+            )
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,16 +187,3 @@ def _older(entry: Entry) -> Entry:
 
 def _each(entries: Entries, phase: str) -> list[Entry]:
     return [entry for entry in dict.fromkeys(entries) if entry[0] == phase]
-
-
-def _with(entries: Entries, before: Entry, after: Entry) -> Entries:
-    """`entries` with `after` in place of `before`; they have no names, so they are kept sorted."""
-    others = list(entries)
-    others.remove(before)
-    return tuple(sorted((*others, after)))
-
-
-def _with_halt(halts: Halts, before: HaltMode | None, after: HaltMode | None) -> Halts:
-    others = list(halts)
-    others.remove(before)
-    return tuple(sorted((*others, after), key=repr))

@@ -42,6 +42,7 @@ def _order(status: OrderStatus, quantity: int) -> Order:
     return Order(intent=intent, status=status, version=0, created_at=_NEVER)
 
 
+@cache
 def moved(status: OrderStatus, *stations: OrderStatus, adopt: bool = False) -> OrderStatus:
     """`status` after it went through `stations` by Order.move; raises IllegalMove where the table holds no such move."""
     order = _order(status, 1)

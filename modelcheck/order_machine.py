@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from typing import Any
 
 from common.domain.order import IN_DOUBT, TERMINAL, WORKING, OrderStatus
-from modelcheck.engine import Machine, Steps, chance, fault, goal, law, ours, rule, world
+from modelcheck.bags import bags, exchanged
+from modelcheck.engine import Machine, Step, Steps, chance, fault, goal, law, ours, rule, world
 from modelcheck.ledger import Seen, learnt, moved, refolded
 from modelcheck.policies import DOUBLE, ENDS, SETTLED, UNINTENDED, UNRESERVED, Policy
 
@@ -45,7 +45,9 @@ class OrderMachine(Machine):
         self.age_max = venue.window + venue.horizon + 1
         amounts = tuple(range(quantity + 1))
         ages = tuple(range(self.age_max + 1))
-        snapshots: tuple[Seen, ...] = tuple((status, n) for status in (S.ACCEPTED, S.PARTIALLY_FILLED, *ENDED) for n in amounts)
+        snapshots: tuple[Seen, ...] = tuple(
+            (status, n) for status in (S.ACCEPTED, S.PARTIALLY_FILLED, *ENDED) for n in amounts
+        )
         looks: tuple[Seen | None, ...] = (None, *snapshots)
         asked = [("asked", held, may, None) for held in IN_DOUBT for may in (False, True)]
         told = [("told", held, may, seen) for held in IN_DOUBT for may in (False, True) for seen in looks]
@@ -58,13 +60,13 @@ class OrderMachine(Machine):
             "place": (True, False),  # The job that places waits.
             "settle": ("none", "waits", "done"),
             "cancel": (False, True),
-            "crew": tuple(combinations_with_replacement(workers, 2)),
+            "crew": bags(workers, 2),
             "reply": (None, "refused", "nothing", *snapshots),
             "request": requests,
             "again": requests,
             "age": ages,
             "settler": (None, *asked, *told),
-            "eyes": tuple(combinations_with_replacement(looks, eyes)),
+            "eyes": bags(looks, eyes),
             "order": (None, S.ACCEPTED, *ENDED),
             "hidden": tuple(range(max(venue.horizon, 1) + 1)),
             "filled": amounts,
@@ -72,18 +74,10 @@ class OrderMachine(Machine):
             "cancelling": (False, True),
             "doubled": (False, True),
         }
-        self.crews = {frozenset_key(pair): pair for pair in self.fields["crew"]}
-        self.looks = {frozenset_key(pair): pair for pair in self.fields["eyes"]}
         self.start = {name: values[0] for name, values in self.fields.items()} | {"order": None}
         self.prepare()
 
     # ── workers ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def crew(self, crew: tuple[str, str], before: str, after: str) -> tuple[Hashable, ...]:
-        """The pair of workers once one of them went from `before` to `after`; workers have no names, so pairs are sorted."""
-        others = list(crew)
-        others.remove(before)
-        return self.crews[frozenset_key((*others, after))]
 
     @rule("crew", "place", "status", "settle")
     def claim(self, s: Any) -> Steps:
@@ -91,11 +85,11 @@ class OrderMachine(Machine):
         if not s.place or IDLE not in s.crew or HOLDERS & set(s.crew):
             return
         if s.status is S.INTENDED:
-            yield ours("a worker claims the placement", crew=self.crew(s.crew, IDLE, CLAIMED))
+            yield ours("a worker claims the placement", crew=exchanged(s.crew, IDLE, CLAIMED))
         elif s.status in IN_DOUBT and self.policy.resends:
             yield ours(
                 f"a worker finds the order {s.status} and prepares to send it again, with the {self.policy.resends}",
-                crew=self.crew(s.crew, IDLE, READY),
+                crew=exchanged(s.crew, IDLE, READY),
             )
         elif s.status in IN_DOUBT:
             settle = "waits" if s.settle == "none" else s.settle
@@ -109,8 +103,8 @@ class OrderMachine(Machine):
         for before, after in ((CLAIMED, READY), (LOST_CLAIMED, LOST_READY)):
             if before not in s.crew:
                 continue
-            crew = self.crew(s.crew, before, after)
-            idle = self.crew(s.crew, before, IDLE)
+            crew = exchanged(s.crew, before, after)
+            idle = exchanged(s.crew, before, IDLE)
             if not self.policy.intent_first:
                 yield ours("the worker prepares the request; nothing is written yet", crew=crew)
             elif s.status is S.INTENDED:
@@ -131,30 +125,30 @@ class OrderMachine(Machine):
             if before not in s.crew:
                 continue
             stamp = 0 if self.policy.stamps_commit else s.age
-            crew = self.crew(s.crew, before, after)
+            crew = exchanged(s.crew, before, after)
             if s.request is None:
                 yield ours("the worker sends the order", crew=crew, request=("wire", stamp))
             elif s.again is None:
                 yield ours("the worker sends the order a second time", crew=crew, again=("wire", s.age))
             else:
-                yield ours("the worker gives up", crew=self.crew(s.crew, before, IDLE))
+                yield ours("the worker gives up", crew=exchanged(s.crew, before, IDLE))
 
     @rule("crew", "reply")
     def crash(self, s: Any) -> Steps:
         """Kill -9 at any point, or the connection to Postgres is cut."""
         for phase in sorted(set(s.crew) - {IDLE}):
             reply = None if phase == ANSWERED else s.reply
-            yield fault(f"the worker ({phase}) is killed", crew=self.crew(s.crew, phase, IDLE), reply=reply)
+            yield fault(f"the worker ({phase}) is killed", crew=exchanged(s.crew, phase, IDLE), reply=reply)
         for before, after in ((CLAIMED, LOST_CLAIMED), (READY, LOST_READY)):
             if before in s.crew:
-                yield fault(f"the worker ({before}) is cut off from Postgres", crew=self.crew(s.crew, before, after))
+                yield fault(f"the worker ({before}) is cut off from Postgres", crew=exchanged(s.crew, before, after))
 
     @rule("crew", "reply", "request", "again", "order", "filled", "told")
     def reply_(self, s: Any) -> Steps:
         """The answer reaches the worker that waits, or it stops waiting."""
         if WAITING not in s.crew:
             return
-        crew = self.crew(s.crew, WAITING, ANSWERED)
+        crew = exchanged(s.crew, WAITING, ANSWERED)
         fate = (s.again or s.request)[0]
         if fate == "accepted":
             seen = self.shown(s)
@@ -169,7 +163,7 @@ class OrderMachine(Machine):
         """The outer transaction: the outcome, with what follows from it, and the job done."""
         if ANSWERED not in s.crew:
             return
-        idle = self.crew(s.crew, ANSWERED, IDLE)
+        idle = exchanged(s.crew, ANSWERED, IDLE)
         expected = S.SUBMITTING if self.policy.intent_first else S.INTENDED
         if s.status is not expected:
             yield ours("the worker finds the order changed and rolls back", crew=idle, reply=None)
@@ -179,14 +173,16 @@ class OrderMachine(Machine):
             yield self._write_nothing(s, idle)
         elif s.reply == "refused":
             rejected = moved(status, S.REJECTED)
-            yield ours("the worker commits REJECTED", crew=idle, reply=None, status=rejected, reserved=False, place=False)
+            yield ours(
+                "the worker commits REJECTED", crew=idle, reply=None, status=rejected, reserved=False, place=False
+            )
         else:
             changes = self.learn(status, s.booked, s.told if s.reply[1] else s.booked, s.reserved, s.reply)
             yield ours(f"the worker commits {changes['status']}", crew=idle, reply=None, place=False, **changes)
 
-    def _write_nothing(self, s: Any, idle: tuple[Hashable, ...]) -> tuple[str, Any, dict[str, Hashable]]:
+    def _write_nothing(self, s: Any, idle: tuple[str, ...]) -> Step:
         if self.policy.resends:
-            crew = self.crew(s.crew, ANSWERED, READY)
+            crew = exchanged(s.crew, ANSWERED, READY)
             return ours(f"the worker prepares to send it again, with the {self.policy.resends}", crew=crew, reply=None)
         if self.policy.timeout_means == "rejected":
             rejected = moved(S.SUBMITTING, S.REJECTED)
@@ -329,19 +325,13 @@ class OrderMachine(Machine):
             return
         if s.status in WORKING or (self.policy.adopts and s.order is S.ACCEPTED):
             seen = self.shown(s)
-            yield ours(f"an observer sees the order, {seen[0]}", eyes=self.look_with(s.eyes, None, seen))
-
-    def look_with(self, eyes: tuple[Seen | None, ...], before: Seen | None, after: Seen | None) -> tuple[Hashable, ...]:
-        """The observers once one of them sees `after` in place of `before`; they have no names either."""
-        others = list(eyes)
-        others.remove(before)
-        return self.looks[frozenset_key((*others, after))]
+            yield ours(f"an observer sees the order, {seen[0]}", eyes=exchanged(s.eyes, None, seen))
 
     @rule("eyes", "status", "booked", "told", "reserved")
     def write_look(self, s: Any) -> Steps:
         """What was seen, perhaps long ago, is written over what is known by now."""
         for seen in set(s.eyes) - {None}:
-            eyes = self.look_with(s.eyes, seen, None)
+            eyes = exchanged(s.eyes, seen, None)
             yield fault("the observer is killed", eyes=eyes)
             if self.policy.adopts or s.status in WORKING:
                 changes = self.learn(s.status, s.booked, s.told, s.reserved, seen)
@@ -386,7 +376,9 @@ class OrderMachine(Machine):
         if s.status in IN_DOUBT:
             if self.policy.cancel_refusal_ends and s.order is None:
                 gone = moved(s.status, S.UNKNOWN, S.NOT_PLACED)
-                yield ours("the cancel is refused, `unknown order`: NOT_PLACED is committed", status=gone, reserved=False)
+                yield ours(
+                    "the cancel is refused, `unknown order`: NOT_PLACED is committed", status=gone, reserved=False
+                )
             return
         if self.policy.cancel_ack_ends:
             ended = moved(s.status, S.CANCELED)
@@ -430,9 +422,6 @@ class OrderMachine(Machine):
     def goal_ended(self, s: Any) -> bool:
         """I1, I4, I5 and I13 at rest."""
         is_quiet = not s.place and s.settle != "waits" and (s.request is None or s.request[0] != "wire")
-        return s.status in TERMINAL and not s.reserved and is_quiet and s.booked == s.filled and s.order is not S.ACCEPTED
-
-
-def frozenset_key(pair: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
-    """The same key for both orders of a pair."""
-    return tuple(sorted(pair, key=repr))
+        return (
+            s.status in TERMINAL and not s.reserved and is_quiet and s.booked == s.filled and s.order is not S.ACCEPTED
+        )

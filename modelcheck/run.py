@@ -81,7 +81,9 @@ def reject(naive: Naive) -> Flaw | None:
     return shortest or dead_end
 
 
-def report(clock: Callable[[], float], policy: str | None = None, tell: Callable[[str], None] = print) -> dict[str, Any]:
+def report(
+    clock: Callable[[], float], policy: str | None = None, tell: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Everything as one JSON object; `policy` names one naive policy, `chosen`, or nothing for all of them.
 
     `clock` counts seconds; `tell` hears what is being done.

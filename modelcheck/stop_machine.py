@@ -7,10 +7,11 @@ monitor's visit is one step; that an old look does no harm is the order machine'
 from __future__ import annotations
 
 from collections.abc import Hashable
-from itertools import combinations_with_replacement
+from functools import cache
 from typing import Any
 
 from common.domain.order import OrderStatus
+from modelcheck.bags import bags, exchanged
 from modelcheck.engine import Machine, Steps, chance, fault, goal, law, ours, rule, world
 from modelcheck.ledger import moved
 from modelcheck.policies import COVERED, FLIP, NAKED, STRIPPED, Policy
@@ -46,7 +47,7 @@ class StopMachine(Machine):
             "known": signed,  # In the ledger.
             "unfilled": tuple(range(quantity, -1, -1)),  # What of the entry may still fill.
             "unbooked": tuple(range(quantity + 1)),  # Fills of the entry that the ledger has not learnt.
-            "stops": tuple(tuple(sorted(pair, key=repr)) for pair in combinations_with_replacement(slots, quantity)),
+            "stops": bags(slots, quantity),
             "exit": slots,
             "age": tuple(range(deadline + 2)),  # Ticks without full cover.
             "visited": (False, True),  # The monitor came since `age` was reached.
@@ -77,13 +78,15 @@ class StopMachine(Machine):
         if s.unbooked:
             known = s.known + s.unbooked
             changes = self.protected(s, s.stops, known)
-            yield ours("a worker books the fill" + self._with_stop(s.stops, changes), known=known, unbooked=0, **changes)
+            yield ours(
+                "a worker books the fill" + self._with_stop(s.stops, changes), known=known, unbooked=0, **changes
+            )
 
     @rule("memory", "stops")
     def place_from_memory(self, s: Any) -> Steps:
         """Only naive policies leave a stop in somebody's memory."""
         if s.memory:
-            stops = _with(s.stops, None, (S.INTENDED, DESK, s.memory, 0))
+            stops = exchanged(s.stops, None, (S.INTENDED, DESK, s.memory, 0))
             yield ours("who booked the fill intends a stop", stops=stops, memory=0)
             yield fault("who booked the fill is killed", memory=0)
 
@@ -96,10 +99,10 @@ class StopMachine(Machine):
             return {"stops": stops, "memory": naked}
         resting = next((stop for stop in stops if stop and stop[1] == RESTS), None)
         if self.policy.replaces_stop and resting:
-            replaced = _with(stops, resting, (resting[0], OVER, resting[2], 0))
+            replaced = exchanged(stops, resting, (resting[0], OVER, resting[2], 0))
             stripped = s.stripped or (s.held > 0 and not s.exit)
-            return {"stops": _with(replaced, None, (S.INTENDED, DESK, known, 0)), "stripped": stripped}
-        return {"stops": _with(stops, None, (S.INTENDED, DESK, naked, 0))}
+            return {"stops": exchanged(replaced, None, (S.INTENDED, DESK, known, 0)), "stripped": stripped}
+        return {"stops": exchanged(stops, None, (S.INTENDED, DESK, naked, 0))}
 
     @staticmethod
     def _with_stop(before: Stops, changes: dict[str, Hashable]) -> str:
@@ -116,10 +119,13 @@ class StopMachine(Machine):
             status, place, quantity, _ = stop
             if place == DESK:
                 after = (moved(status, S.SUBMITTING), HAND, quantity, 0)
-                yield ours("a worker commits the stop SUBMITTING", stops=_with(s.stops, stop, after))
+                yield ours("a worker commits the stop SUBMITTING", stops=exchanged(s.stops, stop, after))
             elif place == HAND:
-                yield ours("the worker sends the stop", stops=_with(s.stops, stop, (status, WIRE, quantity, 0)))
-                yield fault("the worker that has the stop is killed", stops=_with(s.stops, stop, (status, LOST, quantity, 0)))
+                yield ours("the worker sends the stop", stops=exchanged(s.stops, stop, (status, WIRE, quantity, 0)))
+                yield fault(
+                    "the worker that has the stop is killed",
+                    stops=exchanged(s.stops, stop, (status, LOST, quantity, 0)),
+                )
 
     @rule("stops", "held")
     def stop_arrives(self, s: Any) -> Steps:
@@ -128,9 +134,9 @@ class StopMachine(Machine):
             status, _, quantity, _ = stop
             refuse = world if s.held <= 0 else chance
             rest = chance if s.held <= 0 else world
-            yield rest("the stop rests at the venue", stops=_with(s.stops, stop, (status, RESTS, quantity, 0)))
-            yield refuse("the venue refuses the stop", stops=_with(s.stops, stop, (status, REFUSED, quantity, 0)))
-            yield fault("the stop is lost on its way", stops=_with(s.stops, stop, (status, LOST, quantity, 0)))
+            yield rest("the stop rests at the venue", stops=exchanged(s.stops, stop, (status, RESTS, quantity, 0)))
+            yield refuse("the venue refuses the stop", stops=exchanged(s.stops, stop, (status, REFUSED, quantity, 0)))
+            yield fault("the stop is lost on its way", stops=exchanged(s.stops, stop, (status, LOST, quantity, 0)))
 
     @rule("stops", "held", "age", "visited")
     def stop_ends(self, s: Any) -> Steps:
@@ -138,10 +144,12 @@ class StopMachine(Machine):
         for stop in _each(s.stops, RESTS):
             status, _, quantity, _ = stop
             filled = min(quantity, max(s.held, 0)) if self.policy.stop_reduces_only else quantity
-            fired = _with(s.stops, stop, (status, OVER, quantity, filled))
+            fired = exchanged(s.stops, stop, (status, OVER, quantity, filled))
             if s.held - filled in self.fields["held"]:
-                yield chance(f"the stop is triggered and closes {filled}", stops=fired, held=s.held - filled, **self.clock(s))
-            gone = _with(s.stops, stop, (status, OVER, quantity, 0))
+                yield chance(
+                    f"the stop is triggered and closes {filled}", stops=fired, held=s.held - filled, **self.clock(s)
+                )
+            gone = exchanged(s.stops, stop, (status, OVER, quantity, 0))
             yield fault("the venue takes the stop away", stops=gone, **self.clock(s))
 
     @rule("stops", "known", "exit", "held", "stripped", "memory")
@@ -151,13 +159,13 @@ class StopMachine(Machine):
             status, place, quantity, filled = stop
             if place == RESTS and status is S.SUBMITTING:
                 after = (moved(status, S.ACCEPTED), RESTS, quantity, 0)
-                yield ours("the stop's acknowledgement is learnt", stops=_with(s.stops, stop, after))
+                yield ours("the stop's acknowledgement is learnt", stops=exchanged(s.stops, stop, after))
             elif place == LOST:
                 moved(status, S.UNKNOWN, S.NOT_PLACED)
-                yield ours("the stop is settled as NOT_PLACED", stops=_with(s.stops, stop, None))
+                yield ours("the stop is settled as NOT_PLACED", stops=exchanged(s.stops, stop, None))
             elif place == REFUSED:
                 moved(status, S.REJECTED)
-                stops = _with(s.stops, stop, None)
+                stops = exchanged(s.stops, stop, None)
                 exit_ = s.exit
                 if self.policy.flattens_at_deadline and self.policy.monitor_protects and s.known > 0 and not exit_:
                     exit_ = (S.INTENDED, DESK, s.known, 0)
@@ -171,7 +179,7 @@ class StopMachine(Machine):
         status, _, quantity, filled = stop
         moved(status, S.FILLED if filled == quantity else S.CANCELED)
         known = s.known - filled
-        stops = _with(s.stops, stop, None)
+        stops = exchanged(s.stops, stop, None)
         if known == 0:
             return known, {"stops": self.swept(stops)}
         return known, self.protected(s, stops, known)
@@ -181,7 +189,7 @@ class StopMachine(Machine):
         for stop in [stop for stop in stops if stop and stop[1] == DESK]:
             if self.policy.cancels_orphans:
                 moved(stop[0], S.ABANDONED)
-                stops = _with(stops, stop, None)
+                stops = exchanged(stops, stop, None)
         return stops
 
     @rule("stops", "known", "unbooked")
@@ -192,10 +200,10 @@ class StopMachine(Machine):
         for stop in _each(s.stops):
             status, place, quantity, _ = stop
             if place == RESTS and status is S.ACCEPTED:
-                yield ours("the orphan stop is cancelled", stops=_with(s.stops, stop, (status, OVER, quantity, 0)))
+                yield ours("the orphan stop is cancelled", stops=exchanged(s.stops, stop, (status, OVER, quantity, 0)))
             elif place == DESK:
                 moved(status, S.ABANDONED)
-                yield ours("the stop that is not needed any more is abandoned", stops=_with(s.stops, stop, None))
+                yield ours("the stop that is not needed any more is abandoned", stops=exchanged(s.stops, stop, None))
 
     # ── exits ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +229,9 @@ class StopMachine(Machine):
             yield fault("the venue refuses the exit", exit=(status, REFUSED, quantity, 0))
             filled = min(quantity, max(s.held, 0)) if self.policy.exit_reduces_only else quantity
             if not filled:
-                yield world("the venue refuses the exit: there is nothing to reduce", exit=(status, REFUSED, quantity, 0))
+                yield world(
+                    "the venue refuses the exit: there is nothing to reduce", exit=(status, REFUSED, quantity, 0)
+                )
             elif s.held - filled in self.fields["held"]:
                 yield world(f"the exit closes {filled}", exit=(status, OVER, quantity, filled), held=s.held - filled)
 
@@ -256,7 +266,7 @@ class StopMachine(Machine):
         known, stops = s.known + s.unbooked, s.stops
         for stop in [stop for stop in stops if stop and stop[1] == OVER]:
             moved(stop[0], S.FILLED if stop[3] == stop[2] else S.CANCELED)
-            known, stops = known - stop[3], _with(stops, stop, None)
+            known, stops = known - stop[3], exchanged(stops, stop, None)
         covered = sum(stop[2] for stop in stops if stop and stop[0] is S.ACCEPTED)
         is_naked = covered == 0 if self.policy.any_stop_covers else covered < known
         exit_ = s.exit
@@ -315,16 +325,15 @@ class StopMachine(Machine):
 
 def _is_naked(s: Any) -> bool:
     """Whether the venue holds more than the stops resting there cover."""
-    return bool(0 < s.held > sum(stop[2] for stop in s.stops if stop and stop[1] == RESTS))
+    return bool(0 < s.held > _cover(s.stops))
 
 
+@cache
+def _cover(stops: Stops) -> int:
+    return sum(stop[2] for stop in stops if stop and stop[1] == RESTS)
+
+
+@cache
 def _each(stops: Stops, place: str = "") -> list[Closing]:
     """Different stops, those at `place` if one is named."""
     return [stop for stop in dict.fromkeys(stops) if stop and place in {"", stop[1]}]
-
-
-def _with(stops: Stops, before: Closing | None, after: Closing | None) -> Stops:
-    """`stops` with `after` in place of `before`; they have no names, so they are kept sorted."""
-    others = list(stops)
-    others.remove(before)
-    return tuple(sorted((*others, after), key=repr))

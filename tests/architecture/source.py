@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-ROOMS = ("api", "bench", "cli", "common", "migrations", "simulation", "simulator", "workers", "beat_schedule.py")
+ROOMS = (
+    "api", "bench", "cli", "common", "migrations", "modelcheck", "simulation", "simulator", "workers", "beat_schedule.py"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
