@@ -239,7 +239,11 @@ class OrderMachine(Machine):
             yield world("the rest of the order fills", filled=filled, order=S.FILLED, cancelling=False)
         else:
             yield world("a part of the order fills", filled=filled)
-        yield chance("the venue lets the rest of the order expire", order=S.EXPIRED, cancelling=False)
+        for ended, words in ((S.EXPIRED, "the order expires"), (S.CANCELED, "somebody cancels the order at the venue")):
+            yield chance(words, order=ended, cancelling=False)
+            if not self.venue.dates_fills:
+                late = f"{words} as the last of it fills"
+                yield chance(late, order=ended, filled=self.quantity, cancelling=False)
         if s.cancelling:
             yield world("the cancel takes effect", order=S.CANCELED, cancelling=False)
         if not s.filled:
