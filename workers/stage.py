@@ -34,7 +34,7 @@ def stage(name: Stage) -> Callable[[Request], Any]:
         @wraps(request)
         def ring(self: Any, jobs: list[list[str | None]] | None = None, **readable: Any) -> None:
             fleet = current_fleet()
-            refs = _named(name, jobs) if jobs is not None else _asked(fleet, self, name, request, readable)
+            refs = _asked(fleet, self, name, request, jobs, readable)
             for ref in refs:
                 _run(fleet, ref)
 
@@ -45,22 +45,28 @@ def stage(name: Stage) -> Callable[[Request], Any]:
 
 
 def _named(name: Stage, jobs: list[list[str | None]]) -> list[JobRef]:
-    refs = []
-    for job, tenant in jobs:
-        if job is None:
-            raise InvalidInput("jobs", jobs, "pairs of a job's id and its tenant's id or null")
-        refs.append(JobRef(UUID(job), name, UUID(tenant) if tenant else None))
-    return refs
-
-
-def _asked(fleet: Fleet, task: Any, name: Stage, request: Request, readable: Mapping[str, Any]) -> list[JobRef]:
     try:
-        return [request(fleet, **readable)]
+        return [JobRef(UUID(job), name, UUID(tenant) if tenant else None) for job, tenant in jobs]
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidInput("jobs", jobs, "pairs of a job's id and its tenant's id or null") from None
+
+
+def _asked(
+    fleet: Fleet,
+    task: Any,
+    name: Stage,
+    request: Request,
+    jobs: list[list[str | None]] | None,
+    readable: Mapping[str, Any],
+) -> list[JobRef]:
+    try:
+        return [request(fleet, **readable)] if jobs is None else _named(name, jobs)
     except (Permanent, TypeError) as error:
         reason = str(error).replace(f"{request.__name__}()", name.value)
-        log.error("%s %s refused: %s", name.value, dict(readable), reason)
+        wanted = dict(readable) | ({} if jobs is None else {"jobs": jobs})
+        log.error("%s %s refused: %s", name.value, wanted, reason)
         with fleet.store.unit_of_work(None) as uow:
-            uow.jobs.add_refused(UUID(task.request.id), name.value, dict(readable), reason, fleet.clock.now())
+            uow.jobs.add_refused(UUID(task.request.id), name.value, wanted, reason, fleet.clock.now())
             uow.commit()
         return []
 
