@@ -1,4 +1,7 @@
-"""One ccxt client, made safe: no retries, our clock, no referrers, and a record of the last exchange of messages."""
+"""One ccxt client, made safe: no retries, our clock, no referrers, and a record of the last exchange of messages.
+
+ccxt is loaded when the first client is made: it takes half a second, which processes that ask no venue do not have to spend.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,6 @@ from queue import LifoQueue
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
-
-import ccxt
 
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.pacing import Pacer
@@ -89,6 +90,8 @@ class Quiet:
         return True
 
     def approve_builder_fee(self, builder: str, max_fee_rate: str) -> Any:
+        import ccxt
+
         raise ccxt.NotSupported("no fee is ever approved to a third party")
 
     def set_ref(self) -> bool:
@@ -114,6 +117,8 @@ class Guarded(Quiet):
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         held_s = self.tw_pacer.held_s if self.tw_pacer is not None else 0.0
         if held_s > 0:  # Whoever goes on asking while it is limited gets banned for longer.
+            import ccxt
+
             raise ccxt.DDoSProtection(f"the venue wants no requests for another {held_s:.1f} s")
         self.tw_last = Exchange(method, urlsplit(url).path)
         return super().fetch(url, method, headers, body)  # type: ignore[misc]
@@ -210,6 +215,8 @@ class Clients:
         if not make:
             return self._idle.get()
         try:
+            import ccxt
+
             kind = getattr(ccxt, self.link.capability.ccxt_id)
             client = connect(kind, Guarded, self.link, self.clock, self._credentials)
             client.tw_pacer = self._pacer

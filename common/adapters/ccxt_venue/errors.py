@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import ccxt
-
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Exchange
 from common.adapters.ccxt_venue.redaction import redact
 from common.domain.errors import OutcomeUnknown, Permanent, Refused, TradewindsError, Transient
 
 T = TypeVar("T")
-
-# Reads that can never succeed by asking again.
-_HOPELESS = (ccxt.AuthenticationError, ccxt.NotSupported, ccxt.BadSymbol, ccxt.ArgumentsRequired, ccxt.BadRequest)
-_NOT_HOPELESS = (ccxt.InvalidNonce,)
 
 
 def told(row: Capability, last: Exchange | None) -> tuple[str, str]:
@@ -61,6 +55,8 @@ def placing(row: Capability, client: Any, secrets: Sequence[str], send: Callable
         raise
     except Exception as caught:  # noqa: BLE001 - whatever it is, the order may be at the venue.
         error = caught
+    import ccxt
+
     last = client.tw_last
     code, text = told(row, last)
     message = describe(last, error, code, text, secrets)
@@ -85,11 +81,15 @@ def reading(row: Capability, client: Any, secrets: Sequence[str], ask: Callable[
         raise
     except Exception as caught:  # noqa: BLE001 - translated below, whatever it is.
         error = caught
+    import ccxt
+
     code, text = told(row, client.tw_last)
     message = describe(client.tw_last, error, code, text, secrets)
     if client.tw_last is None and isinstance(error, ccxt.BaseError):
         message = redact(f"{type(error).__name__}: {error}", secrets)
-    is_hopeless = isinstance(error, _HOPELESS) and not isinstance(error, _NOT_HOPELESS)
+    # Reads that can never succeed by asking again.
+    hopeless = (ccxt.AuthenticationError, ccxt.NotSupported, ccxt.BadSymbol, ccxt.ArgumentsRequired, ccxt.BadRequest)
+    is_hopeless = isinstance(error, hopeless) and not isinstance(error, ccxt.InvalidNonce)
     failure = Permanent(message) if is_hopeless else Transient(message)
     del error
     raise failure
@@ -97,5 +97,7 @@ def reading(row: Capability, client: Any, secrets: Sequence[str], ask: Callable[
 
 def is_not_found(row: Capability, client: Any, error: BaseException) -> bool:
     """Whether the venue said that it does not know the order; evidence, never proof."""
+    import ccxt
+
     code, _ = told(row, client.tw_last)
     return isinstance(error, ccxt.OrderNotFound) or code in ("-2013", "-2011")

@@ -10,8 +10,6 @@ from datetime import datetime
 from threading import Event
 from typing import Any
 
-import ccxt.pro
-
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Connection, Quiet, connect
 from common.adapters.ccxt_venue.redaction import redact
@@ -131,6 +129,8 @@ class CcxtStream:
 
     async def _keep_listening(self, chunk: Sequence[Market], queue: asyncio.Queue[Sequence[ClosedCandle]]) -> None:
         """Listen, and listen again after every failure, each time from where the last candle was handed on."""
+        import ccxt.pro
+
         failures = 0
         while True:
             client = connect(getattr(ccxt.pro, self._link.capability.ccxt_id), Exact, self._link, self._clock)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
-import openai
 
 from common.adapters.openai_advisor.answer import RATIONALE_LENGTH_MAX, Malformed, ModelAnswer, read_answer, schema
 from common.adapters.openai_advisor.deadline import CutOff, DeadlineExceeded, within
@@ -22,6 +21,9 @@ from common.domain.errors import InvalidInput
 from common.domain.signal import Signal
 from common.ports.advisor import AdvisorAnswer
 from common.ports.clock import Clock
+
+if TYPE_CHECKING:
+    import openai
 
 _RAW_LENGTH_MAX = 20_000
 _CONNECT_TIMEOUT_S = 2.0
@@ -98,6 +100,9 @@ class OpenAIAdvisor:
 
     def ask(self, signal: Signal) -> AdvisorAnswer:
         """The model's answer on `signal` within the deadline; an unusable one is UNAVAILABLE with its cause."""
+        # Loaded here, because only the model's own worker needs it, and before the deadline begins to run.
+        import openai  # noqa: F401
+
         started = self._clock.monotonic()
         account = Account(model=self._model)
         text = question(signal)
@@ -142,6 +147,8 @@ class OpenAIAdvisor:
         return answer
 
     def _complete(self, asked: Question, messages: list[dict[str, str]], remaining: float) -> Any:
+        import openai
+
         timeout = httpx2.Timeout(remaining, connect=min(remaining, _CONNECT_TIMEOUT_S))
         request = self._request(asked) | {"messages": messages, "timeout": timeout}
         try:
@@ -175,6 +182,8 @@ class OpenAIAdvisor:
 
     def _client(self) -> openai.OpenAI:
         """Made at the first question, so that a process may fork between building the fleet and using it."""
+        import openai
+
         with self._lock:
             if self._client_made is None:
                 transport = self._transport or httpx2.HTTPTransport(proxy=_proxy(self._base_url))
