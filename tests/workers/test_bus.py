@@ -48,7 +48,7 @@ def broker(imported_app: Celery, port: int) -> Iterator[redis.Redis]:
             yield client
 
 
-def messages(broker: redis.Redis, queue: str) -> list[Any]:
+def messages(broker: Any, queue: str) -> list[Any]:
     """Arguments of the messages that wait in a queue, the first one first."""
     prefix = "tradewinds"
     keys = [key.decode() for key in broker.keys("*") if key.decode().endswith(f":{queue}") and b"_kombu" not in key]

@@ -211,7 +211,12 @@ def test_a_process_builds_its_fleet_once_and_a_child_its_own(app: Celery, monkey
     from workers import fleet as room
 
     built: list[object] = []
-    monkeypatch.setattr(room, "build_fleet", lambda *_, **__: built.append(object()) or built[-1])
+
+    def build(*_: object, **__: object) -> object:
+        built.append(object())
+        return built[-1]
+
+    monkeypatch.setattr(room, "build_fleet", build)
     room.forget()
     first = room.current_fleet()
     assert room.current_fleet() is first
