@@ -71,7 +71,7 @@ def law(words: str, *reads: str) -> Callable[[F], F]:
 
 
 def goal(words: str, *reads: str) -> Callable[[F], F]:
-    """Mark a method as (part of) the goal that must stay reachable: shown `reads`, it says whether it is reached."""
+    """Mark the one method that is the goal which must stay reachable: shown `reads`, it says whether it is reached."""
     return _mark("goal", words, reads)
 
 
@@ -262,9 +262,10 @@ def _flaw(machine: Machine, walk: Walk, state: int, laws: list[tuple[int, _Answe
 
 def _look_for_dead_ends(machine: Machine, walk: Walk) -> None:
     """Find the states from which steps that can be counted on lead to no goal; the one found first is the flaw."""
-    goals = [(part.mask, _Answers(part)) for part in machine.parts["goal"]]
+    (goal_part,) = machine.parts["goal"]
+    mask, reached = goal_part.mask, _Answers(goal_part)
     rules = [(part.mask, _Differences(part, COUNTED_ON)) for part in machine.parts["rule"]]
-    safe = {state for state in walk.came_from if all(table[state & mask] for mask, table in goals)}
+    safe = {state for state in walk.came_from if reached[state & mask]}
     # Steps lead away from the start, so a look from the far end settles nearly everything the first time.
     waiting = [state for state in reversed(walk.came_from) if state not in safe]
     while waiting:
@@ -275,15 +276,19 @@ def _look_for_dead_ends(machine: Machine, walk: Walk) -> None:
     if waiting:
         cut_off = set(waiting)
         first = next(state for state in walk.came_from if state in cut_off)
-        words = " and ".join(part.words for part in machine.parts["goal"])
-        walk.flaw, walk.bad = Flaw(words, trace_to(machine, walk.came_from, first)), len(waiting)
+        walk.flaw, walk.bad = Flaw(goal_part.words, trace_to(machine, walk.came_from, first)), len(waiting)
 
 
 def _leads_into(state: int, rules: list[tuple[int, _Differences]], safe: set[int]) -> bool:
-    for mask, table in rules:
+    for rule_ in rules:
+        mask, table = rule_
         for difference in table[state & mask]:
             if state + difference in safe:
                 safe.add(state)
+                if rule_ is not rules[0]:
+                    # What led on here is likely to lead on from the next state too.
+                    rules.remove(rule_)
+                    rules.insert(0, rule_)
                 return True
     return False
 
