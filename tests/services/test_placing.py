@@ -14,8 +14,10 @@ from common.domain.order import OrderRole, OrderStatus
 from common.domain.position import CloseReason
 from common.domain.risk.book import Environment, HaltMode, HaltScope
 from common.services import request
+from common.services.close_position import request_cancel
 from common.services.halts import halt, resume
 from common.services.learn import keep
+from common.services.place_order import give_up_placement
 from common.services.stage import Result
 from common.services.tenants import allow_live, pause_tenant
 from tests.services.venue import HORIZON, SOL, VALIDITY, VENUE, Fate
@@ -519,3 +521,46 @@ def test_an_intent_that_never_left_is_cancelled_by_abandoning_it(world: World, h
 
 def test_refusals_carry_the_venues_code() -> None:
     assert str(Refused("-2010", "no")) == "refused with -2010: no"
+
+
+def test_a_placement_of_an_order_that_never_was_ends_as_failed(world: World, house: House) -> None:
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        ref = uow.jobs.add(
+            Stage.PLACE,
+            "place:nothing",
+            tenant_id=house.tenant.id,
+            payload={"order_id": str(house.account.id)},
+            now=world.clock.now(),
+            correlation_id=house.account.id,
+        )
+        uow.commit()
+    assert world.run(ref) is Result.FAILED
+    assert "no order" in world.job(ref).outcome
+
+
+def test_giving_up_a_placement_whose_order_is_known_changes_nothing(world: World, house: House) -> None:
+    order = world.approve(house)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        job = uow.jobs.claim(world.take(Stage.PLACE).id, world.clock.now())
+        assert job is not None
+        keep(uow, order, order.move(S.ABANDONED, reason="a test"), world.clock.now())
+        give_up_placement(world.fleet, uow, job, "whatever")
+        uow.commit()
+    assert (world.entry(house).status, world.entry(house).reason) == (S.ABANDONED, "a test")
+
+
+@pytest.mark.parametrize("status", [S.INTENDED, S.ACCEPTED])
+def test_a_wish_to_cancel_by_who_knows_an_older_version_is_made_again(
+    world: World, house: House, status: OrderStatus
+) -> None:
+    stale = replace(world.approve(house), version=7, status=status)
+    with world.store.unit_of_work(house.tenant.id) as uow, pytest.raises(Transient, match="another worker"):
+        request_cancel(uow, stale, world.clock.now())
+
+
+def test_an_order_whose_account_is_another_tenants_is_nobodys(world: World, house: House) -> None:
+    order, other = world.approve(house), world.settle_in("meridian")
+    with world.store.unit_of_work(other.tenant.id) as uow:
+        strange = replace(order.intent, tenant_id=other.tenant.id, client_order_id="twestrange")
+        with pytest.raises(Permanent):
+            uow.orders.add(replace(order, intent=strange))

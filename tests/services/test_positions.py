@@ -18,7 +18,7 @@ from common.domain.risk.book import HaltMode, HaltScope
 from common.domain.signal import ExitPlan
 from common.ports.venue import VenueFunding
 from common.services.halts import halt, resume
-from common.services.learn import learn_fills, learn_order, refold_position, save_position
+from common.services.learn import learn, learn_fills, learn_fundings, learn_order, refold_position, save_position
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
 from common.services.ticks import each_account
@@ -181,7 +181,8 @@ def test_a_stop_that_the_venue_filled_closes_the_position_with_its_reason(world:
     world.move_price("97")
     position = look(world, house)
     assert (position.is_open, position.close_reason) == (False, CloseReason.STOP)
-    assert (world.statuses(house, OrderRole.EXIT), world.at_venue(house).held[SOL]) == ([], 0)
+    assert world.statuses(house, OrderRole.EXIT) == []
+    assert world.at_venue(house).held[SOL] == 0
 
 
 def test_a_target_is_taken_and_the_stop_that_is_left_over_cancelled(world: World, house: House) -> None:
@@ -541,3 +542,56 @@ def test_a_position_whose_entry_is_unknown_cannot_be_opened(world: World, house:
         with pytest.raises(NotFound, match="entry order"):
             refold_position(world.fleet, uow, house.account, UUID(int=77))
     assert position.opened_at == NOON + timedelta(seconds=2)
+
+
+def test_a_position_is_left_when_its_strategy_says_so_after_it_was_opened(world: World, house: House) -> None:
+    position = world.enter(house)
+    assert position.opened_at is not None
+    with world.store.unit_of_work(None) as uow:
+        uow.leavings.add(position.venue, SOL, position.strategy, position.side, position.opened_at - minutes(1))
+        uow.commit()
+    assert look(world, house).is_open
+    with world.store.unit_of_work(None) as uow:
+        uow.leavings.add(position.venue, SOL, position.strategy, position.side, world.clock.now())
+        uow.commit()
+    assert look(world, house).close_reason is CloseReason.OPPOSITE
+
+
+def test_an_order_that_is_gone_cannot_be_learnt_about(world: World, house: House) -> None:
+    world.enter(house)
+    told = world.at_venue(house).orders[0].told()
+    nobodys = world.entry(house)
+    nobodys = replace(nobodys, intent=replace(nobodys.intent, order_id=UUID(int=3)))
+    with world.store.unit_of_work(house.tenant.id) as uow, pytest.raises(NotFound, match="order"):
+        learn(world.fleet, uow, house.account, [(nobodys, told)], [])
+
+
+def test_funding_that_is_told_after_the_position_was_left_changes_its_profit_and_nothing_else(
+    world: World, house: House
+) -> None:
+    position = world.enter(house)
+    world.clock.advance(5)
+    paid = VenueFunding("i9", SOL, Decimal(-2), "USDT", world.clock.now() - timedelta(seconds=3))
+    world.move_price("97")
+    closed = look(world, house)
+    kinds = world.audited(house, position.id)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        learn_fundings(world.fleet, uow, house.account, [paid])
+        uow.commit()
+    after = world.position(house)
+    assert after is not None
+    assert after.net_profit == closed.net_profit - 2
+    assert world.audited(house, position.id) == kinds
+
+
+def test_a_fill_told_by_our_id_belongs_to_its_order_before_the_venues_id_is_known(world: World, house: House) -> None:
+    world.door_of(house).fates = [Fate.AFTER]
+    world.announce()
+    world.work()
+    [fill] = world.at_venue(house).fills
+    named = replace(fill, client_order_id=world.entry(house).intent.client_order_id)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        uow.risk.lock()
+        assert learn_fills(world.fleet, uow, house.account, [named]) == []
+        uow.commit()
+    assert world.entry(house).status is S.FILLED

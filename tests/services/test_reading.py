@@ -26,7 +26,6 @@ from tests.services.doors import minutes
 from tests.services.venue import ADA, SOL, VENUE, Fate
 from tests.services.world import House, World
 
-
 # --- Status and why -------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +172,7 @@ def test_a_point_of_the_curve_holds_equity_profit_of_the_day_and_what_is_open(
     with world.store.unit_of_work(house.tenant.id) as uow:
         point = uow.equity.latest(house.account.id)
     assert point is not None
-    assert (point.equity, point.day_profit, point.unrealised) == (point.wallet, position.net_profit, 0)
+    assert (point.equity, point.day_profit, point.unrealised) == (point.wallet, position.net_profit, Decimal(0))
     assert position.net_profit < 0
 
 
@@ -255,8 +254,8 @@ def test_a_fleet_is_brought_to_rest_without_a_broker(world: World, house: House)
     world.bus.inbox.clear()
     for _ in range(12):
         world.clock.advance(4)
-        left = work_off(world.fleet)
-    assert left.is_empty
+        work_off(world.fleet)
+    assert work_off(world.fleet).is_empty
     assert compare_books(world.fleet)["differences"] == []
     assert len(world.positions(house)) == 1
 

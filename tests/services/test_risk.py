@@ -12,7 +12,7 @@ import pytest
 from common.domain.codec import decode
 from common.domain.decision import DecisionOutcome
 from common.domain.errors import InvalidInput, NotFound
-from common.domain.job import Stage
+from common.domain.job import JobRef, Stage
 from common.domain.market import MarketState, Timeframe
 from common.domain.order import OrderRole, OrderStatus
 from common.domain.risk.book import Environment
@@ -160,7 +160,10 @@ def test_a_decision_whose_inputs_were_changed_does_not_replay_equal(world: World
     decision = world.decision(house)
     assert decision is not None
     forged = replace(
-        decision, id=UUID(int=3), signal_id=UUID(int=3), inputs=decision.inputs | {"now": "2024-03-02T00:00:00+00:00"}
+        decision,
+        id=UUID(int=3),
+        signal_id=UUID(int=3),
+        inputs=dict(decision.inputs) | {"now": "2024-03-02T00:00:00+00:00"},
     )
     with world.store.unit_of_work(house.tenant.id) as uow:
         uow.signals.add(world.signal(id=UUID(int=3)))
@@ -264,3 +267,39 @@ def test_an_order_that_was_approved_is_the_only_entry_on_its_signal(world: World
     ref = world.bus.of(Stage.EVALUATE)[0]
     assert world.run(ref) is Result.NOTHING_TO_CLAIM
     assert len(world.orders(house, OrderRole.ENTRY)) == 1
+
+
+def ask_again(world: World, house: House, key: str, **payload: str | None) -> JobRef:
+    """Another evaluation of the world's signal, beside the pipeline's own."""
+    wanted = {"signal_id": str(world.signal().id), "account_id": str(house.account.id), "advice_id": None}
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        ref = uow.jobs.add(
+            Stage.EVALUATE,
+            key,
+            tenant_id=house.tenant.id,
+            payload=wanted | payload,
+            now=world.clock.now(),
+            correlation_id=UUID(int=5),
+        )
+        uow.commit()
+    return ref
+
+
+def test_an_outcome_is_never_overwritten(world: World, house: House) -> None:
+    world.announce()
+    world.clock.advance(300)
+    world.work()
+    first = world.decision(house)
+    world.clock.advance(60)
+    assert world.run(ask_again(world, house, "again")) is Result.DONE
+    assert world.decision(house) == first
+    assert first is not None
+    assert world.audited(house, first.id) == ["decision"]
+
+
+def test_an_evaluation_for_an_account_that_is_not_the_tenants_fails_without_outcome(world: World, house: House) -> None:
+    other = world.settle_in("meridian")
+    world.announce()
+    ref = ask_again(world, house, "strange", account_id=str(other.account.id))
+    assert world.run(ref) is Result.FAILED
+    assert "no account" in world.job(ref).outcome

@@ -272,7 +272,7 @@ class ScriptedDoor:
         """Cancel what is open under the id, unless a fill is faster."""
         self._pass("cancel")
         for order in self._of(intent):
-            if order.is_open and self.fill_beats_cancel:
+            if order.is_open and self.fill_beats_cancel and not intent.reduce_only:
                 self._venue.fill(self._id, order, intent.quantity - order.filled)
             elif order.is_open:
                 order.status = OrderStatus.CANCELED
