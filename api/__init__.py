@@ -1,1 +1,1 @@
-"""The HTTP API: health, numbers, and each tenant's own ledger, read only."""
+"""The HTTP API: health, numbers, each tenant's own ledger read only, and the kill switch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from typing import TypeVar
 
@@ -36,16 +37,37 @@ def halt_fleet(scope: str, of: str, mode: str, reason: str, by: str, as_json: bo
     answer(placed, as_json, lambda console: console.print(f"{how.value} is in force for {chosen.value} {of}".rstrip()))
 
 
-def resume_fleet(scope: str, of: str, by: str, as_json: bool, world: str | None) -> None:
+def resume_fleet(
+    scope: str, of: str, reason: str, by: str, confirm: str | None, as_json: bool, world: str | None
+) -> None:
     """`tradewinds resume`."""
     from common.domain.risk.book import HaltScope
-    from common.services.halts import resume
+    from common.services.halts import NeedsSecond, resume
+    from common.services.kill_switch import confirmation
 
     chosen = one_of(HaltScope, "scope", scope)
+    expected = confirmation(chosen, of)
     with asked_fleet(world) as fleet:
-        lifted = resume(fleet, scope=chosen, subject=of, by=by)
+
+        def lift(is_confirmed: bool) -> bool:
+            return resume(fleet, scope=chosen, subject=of, by=by, reason=reason, is_seconded=is_confirmed)
+
+        try:
+            lifted = lift(confirm == expected)
+        except NeedsSecond:
+            typed_words(confirm, expected)
+            lifted = lift(is_confirmed=True)
     words = "the halt is lifted" if lifted else "there was no such halt"
     answer({"lifted": lifted}, as_json, lambda console: console.print(words))
+
+
+def typed_words(given: str | None, expected: str) -> str:
+    """What was typed, which has to be `expected`; asked for where somebody can answer."""
+    if given is None and sys.stdin.isatty():
+        given = typer.prompt(f"Type: {expected}")
+    if given != expected:
+        raise InvalidInput("confirm", given, f"the words: {expected}")
+    return given
 
 
 def change_tenant(verb: str, name: str, as_json: bool, world: str | None) -> None:

@@ -322,6 +322,10 @@ def trades(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False
 Scope = Annotated[str, typer.Option(help="platform, venue, tenant, strategy or instrument.")]
 Subject = Annotated[str, typer.Option("--of", help="Which one; nothing for the platform.")]
 By = Annotated[str, typer.Option(help="Who asks; kept in the audit log.")]
+ViaApi = Annotated[
+    str | None,
+    typer.Option("--via-api", metavar="URL", help="Ask that API, signed with TRADEWINDS_HALT_KEY; no database needed."),
+]
 
 
 @app.command(rich_help_panel=ACT)
@@ -331,6 +335,7 @@ def halt(
     of: Subject = "",
     mode: Annotated[str, typer.Option(help="halt_new, cancel_entries or flatten.")] = "halt_new",
     by: By = "operator",
+    via_api: ViaApi = None,
     as_json: AsJson = False,
     world: World = None,
 ) -> None:
@@ -339,21 +344,38 @@ def halt(
     Example: tradewinds halt --scope tenant --of skiff --reason "losing streak"
     """
     from cli.acts import halt_fleet
+    from cli.remote import halt_from_afar
 
-    halt_fleet(scope, of, mode, reason, by, as_json, world)
+    if via_api:
+        halt_from_afar(via_api, scope, of, mode, reason, by, as_json)
+    else:
+        halt_fleet(scope, of, mode, reason, by, as_json, world)
 
 
 @app.command(rich_help_panel=ACT)
 def resume(
-    scope: Scope = "platform", of: Subject = "", by: By = "operator", as_json: AsJson = False, world: World = None
+    scope: Scope = "platform",
+    of: Subject = "",
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")] = "",
+    confirm: Annotated[
+        str | None, typer.Option(help="The words that are asked for otherwise, such as: resume platform")
+    ] = None,
+    by: By = "operator",
+    via_api: ViaApi = None,
+    as_json: AsJson = False,
+    world: World = None,
 ) -> None:
-    """Lift a halt.
+    """Lift a halt. That of the platform, and any FLATTEN, wants words typed that name it.
 
     Example: tradewinds resume --scope tenant --of skiff
     """
     from cli.acts import resume_fleet
+    from cli.remote import resume_from_afar
 
-    resume_fleet(scope, of, by, as_json, world)
+    if via_api:
+        resume_from_afar(via_api, scope, of, reason, by, confirm, as_json)
+    else:
+        resume_fleet(scope, of, reason, by, confirm, as_json, world)
 
 
 @app.command(rich_help_panel=ACT)

@@ -59,10 +59,31 @@ def show_status(as_json: bool, world: str | None) -> None:
                     if found["halts"]
                     else ()
                 ),
+                *(
+                    (
+                        Text(),
+                        table(_flattening(found["flatness"]), ["halt", "flat", "time to flat", "open"], "Flattening"),
+                    )
+                    if found["flatness"]
+                    else ()
+                ),
             )
         )
 
     answer(found, as_json, show)
+
+
+def _flattening(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How far each FLATTEN is, as the venues show it."""
+    return [
+        {
+            "halt": f"{row['scope']} {row['subject']}".rstrip(),
+            "flat": f"{row['flat']} of {row['accounts']} accounts",
+            "time to flat": "not yet" if row["time_to_flat_s"] is None else f"{row['time_to_flat_life_s']:g} s",
+            "open": [f"{item['tenant']}: {', '.join(item['at_venue'] + item['in_ledger'])}" for item in row["open"]],
+        }
+        for row in rows
+    ]
 
 
 def show_rows(noun: str, tenant: str | None, limit: int, as_json: bool, world: str | None, **filters: Any) -> None:

@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     simulator_url: Address | None = Field(
         default=None, description="Base address of the practice venue; absent = no such venue"
     )
+    simulator_visibility_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=3600,
+        description="Seconds of life after which the practice venue surely shows an order; absent = as long as a real one",
+    )
     order_prefix: str = Field(
         default="tw",
         pattern=r"^[a-z0-9]{1,3}$",
@@ -170,6 +176,10 @@ class Settings(BaseSettings):
     master_key: Secret | None = Field(default=None, description="Key-encryption key of the vault")
     message_key: Secret | None = Field(default=None, description="Signs the messages between stages")
     halt_key: Secret | None = Field(default=None, description="Authenticates the kill switch (HMAC)")
+    halt_second_key: Secret | None = Field(
+        default=None,
+        description="A second person's key: lifting a halt of the platform, or a FLATTEN, over HTTP takes both",
+    )
     api_token: Secret | None = Field(default=None, description="The operator's token at the API")
 
     # Being watched.

@@ -17,6 +17,7 @@ from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
+from common.services.flatness import note_flatness, witness
 from common.services.fleet import Fleet, instrument_of
 from common.services.learn import learn, learn_fundings, live_orders, save_position
 from common.services.market_view import market_now
@@ -52,9 +53,11 @@ def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
             raise NotFound("account", account_id)
         venue = fleet.venue_of(uow, account)
         seen = observe(fleet, uow, account, venue)
+        open_there = witness(uow, account, venue)
         uow.risk.lock()
         _write(fleet, uow, account, seen)
         guarded = _guard(fleet, uow, account, seen)
+        note_flatness(uow, account, open_there, fleet.clock.now())
         refs = uow.commit()
     fleet.publish(refs)
     return f"{len(seen.orders)} orders, {len(seen.fills)} fills, {guarded} positions"

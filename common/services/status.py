@@ -8,6 +8,7 @@ from uuid import UUID
 
 from common.domain.codec import encode
 from common.domain.errors import NotFound
+from common.services.flatness import flatness
 from common.services.fleet import Fleet
 from common.services.tenants import find_tenant
 
@@ -17,12 +18,14 @@ Row = dict[str, Any]
 def fleet_status(fleet: Fleet) -> Row:
     """Counts of everything that flowed through the stages, depths of their queues, and profit per tenant."""
     now = fleet.clock.now()
+    flattening = flatness(fleet)
     with fleet.store.operator() as view:
         counts: Row = encode(view.counts())
         return counts | {
             "stages": [encode(depth) for depth in view.depths(now)],
             "tenants": [encode(row) for row in view.tenant_profits()],
             "halts": [encode(halt) for halt in view.halts()],
+            "flatness": flattening,
             "workers": [encode(beat) for beat in view.heartbeats()],
             "venue_time": encode(now),
             "speed": fleet.clock.rate,

@@ -2,6 +2,7 @@
 
 from common.domain.features import Columns as CandleColumns
 from common.store.audit import AuditEntry, AuditHead
+from common.store.flattenings import Flattening
 from common.store.jobs import StageDepth
 from common.store.migrate import migrate
 from common.store.operator import FleetCounts, MissingOutcome, OperatorView, TenantProfit, VenueAccount
@@ -18,6 +19,7 @@ __all__ = [
     "Bearer",
     "CandleColumns",
     "EquitySnapshot",
+    "Flattening",
     "FleetCounts",
     "Heartbeat",
     "HeldReservation",

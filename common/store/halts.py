@@ -31,6 +31,7 @@ _IN_FORCE = """
 _LIFT = """
     UPDATE halts SET lifted_at = :now, lifted_by = :by
     WHERE lifted_at IS NULL AND scope = :scope AND subject = :subject AND tenant_id IS NOT DISTINCT FROM :tenant
+    RETURNING *
 """
 
 
@@ -47,6 +48,10 @@ class Halts:
     def epoch(self) -> int:
         """The epoch as of now."""
         return int(self._session.scalar("SELECT epoch FROM halt_epoch WHERE is_only"))
+
+    def lock(self) -> None:
+        """Let no other halt be imposed or lifted until this transaction ends."""
+        self._session.execute("SELECT epoch FROM halt_epoch WHERE is_only FOR UPDATE")
 
     def in_force(
         self, venue: str, tenant_id: UUID | None, strategy: str | None, instrument: str | None
@@ -69,14 +74,15 @@ class Halts:
         self._session.add(tables.halts, row)
         return halt
 
-    def lift(self, scope: HaltScope, subject: str, by: str, now: datetime) -> bool:
-        """End the imposer's own halt on `subject`; False when there is none."""
+    def lift(self, scope: HaltScope, subject: str, by: str, now: datetime) -> Halt | None:
+        """End the imposer's own halt on `subject`; the halt that was lifted, None when there is none."""
         self._session.scalar(_NEXT_EPOCH)
         return self._end(scope, subject, by, now)
 
-    def _end(self, scope: HaltScope, subject: str, by: str, now: datetime) -> bool:
+    def _end(self, scope: HaltScope, subject: str, by: str, now: datetime) -> Halt | None:
         parameters = {"scope": scope.value, "subject": subject, "by": by, "now": now}
-        return self._session.changed(_LIFT, parameters | {"tenant": self._session.tenant_id}) > 0
+        row = self._session.first(_LIFT, parameters | {"tenant": self._session.tenant_id})
+        return None if row is None else HALT.value(row)
 
     def list(self) -> builtins.list[Halt]:
         """Every halt in force that this context can see, oldest first."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, select
 
+from common.domain.capability import CapabilityRecord
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.fill import Fill
 from common.domain.job import Job, JobState
@@ -22,6 +23,7 @@ from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscription, Tenant
 from common.store import tables
 from common.store.audit import AuditEntry, AuditHead
+from common.store.capability_records import CapabilityRecords
 from common.store.codecs import (
     ACCOUNT,
     ADVICE,
@@ -36,6 +38,7 @@ from common.store.codecs import (
     TENANT,
     Codec,
 )
+from common.store.flattenings import Flattening, rows_of
 from common.store.jobs import StageDepth
 from common.store.ledger import page
 from common.store.market import Instruments, Signals
@@ -217,6 +220,14 @@ class OperatorView:
         """Every halt in force, whoever imposed it, oldest first."""
         statement = select(tables.halts).where(tables.halts.c.lifted_at.is_(None)).order_by(tables.halts.c.epoch)
         return [HALT.value(row) for row in self._session.all(statement)]
+
+    def flattenings(self) -> list[Flattening]:
+        """Every account under every FLATTEN halt there was, the newest halt first."""
+        return rows_of(self._session)
+
+    def capability_records(self) -> list[CapabilityRecord]:
+        """What probes found out about venues."""
+        return CapabilityRecords(self._session).list()
 
     def decisions(
         self,

@@ -215,6 +215,22 @@ leavings = Table(
     PrimaryKeyConstraint("venue", "instrument", "strategy", "side", "closed_at"),
 )
 
+capability_records = Table(
+    "capability_records",
+    metadata,
+    _text("venue"),
+    _text("mode"),
+    _text("personality"),
+    _text("build"),
+    _time("probed_at"),
+    _count("passed"),
+    _count("failed"),
+    _flag("is_passing"),
+    _document("findings"),
+    _document("cases"),
+    PrimaryKeyConstraint("venue", "mode"),
+)
+
 heartbeats = Table(
     "heartbeats",
     metadata,
@@ -590,6 +606,19 @@ quarantine = _tenant_table(
     _time("since"),
     _time("cleared_at", nullable=True),
     _text("cleared_by", nullable=True),
+    _of_account(),
+)
+
+flattenings = _tenant_table(
+    "flattenings",
+    ("account_id", "epoch"),
+    _uuid("account_id"),
+    _number("epoch", autoincrement=False),
+    _time("halted_at"),
+    _time("seen_at"),
+    Column("at_venue", ARRAY(Text()), nullable=False),
+    Column("in_ledger", ARRAY(Text()), nullable=False),
+    _time("flat_at", nullable=True),
     _of_account(),
 )
 

@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from common.domain.errors import Permanent
 from common.domain.job import JobRef
 from common.store.audit import Audit
+from common.store.capability_records import CapabilityRecords
 from common.store.errors import translated, translated_commit
+from common.store.flattenings import Flattenings
 from common.store.halts import Halts
 from common.store.jobs import Jobs
 from common.store.ledger import Decisions, Fills, Fundings, Orders, Positions
@@ -147,6 +149,16 @@ class UnitOfWork:
     def halts(self) -> Halts:
         """What must not be traded now."""
         return Halts(self.session)
+
+    @cached_property
+    def flattenings(self) -> Flattenings:
+        """How far closing everything has come."""
+        return Flattenings(self.session)
+
+    @cached_property
+    def capability_records(self) -> CapabilityRecords:
+        """What probes found out about venues."""
+        return CapabilityRecords(self.session)
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -348,6 +348,7 @@ def furnish(world: World, house: House) -> None:
         uow.equity.snapshot(account, Decimal(10100), Decimal(10000), Decimal(100), Decimal(0), now)
         uow.audit.append("order", str(entry(house).id), {"to": "intended"}, now)
         uow.halts.add(HaltScope.TENANT, str(house.id), HaltMode.HALT_NEW, "a test", "tester", now)
+        uow.flattenings.note(account, 1, now, ["1 BTC/USDT:USDT"], [], now)
         uow.tokens.add(house.id.bytes, house.id, "dashboard", ["read"], now)
         uow.jobs.add(
             Stage.PLACE, f"place:{house.id}", tenant_id=house.id, payload={}, now=now, correlation_id=signal().id
