@@ -58,6 +58,11 @@ def test_the_visibility_horizon_is_what_stands_between_not_found_and_an_orphan()
     assert "the order arrives late and is accepted" in flaw.trace or "the order arrives and is accepted" in flaw.trace
 
 
+def test_the_page_names_every_naive_policy_and_what_it_breaks() -> None:
+    page = (PROJECT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert [naive.name for naive in NAIVE if f"| `{naive.name}` | {naive.words} | {naive.breaks} |" not in page] == []
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "modelcheck", *arguments]
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False, env=dict(os.environ))
