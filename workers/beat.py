@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from celery.beat import Scheduler
@@ -13,6 +14,9 @@ from workers.fleet import current_fleet
 from workers.heartbeat import give_sign_of_life
 
 log = logging.getLogger(__name__)
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Every tick is due at the start: accounts that were not compared with their venue take no entries for a whole period."""
 
 STANDBY_S = 1.0
 """How often a standby asks whether the leader is gone."""
@@ -34,7 +38,7 @@ class FleetScheduler(Scheduler):
         # One line a tick is no news.
         logging.getLogger("celery.beat").setLevel(logging.WARNING)
         rate = current_fleet().clock.rate
-        self.merge_inplace({beat.name: beat.entry(rate) for beat in BEATS})
+        self.merge_inplace({beat.name: beat.entry(rate) | {"last_run_at": _NEVER} for beat in BEATS})
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Ring what is due and return the seconds to sleep; a standby only asks for the lead."""
