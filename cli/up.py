@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
 _LOOK_S = 1.0
+_HEAD_START_S = 3.0
 _STOP_S = 12.0
 _STOP_CLOCK_S = 4.0  # Neither beat nor stream holds anything that a kill could lose.
 _PROGRESS_S = 10.0
@@ -97,16 +98,18 @@ def run_up(wishes: Wishes) -> int:
 
 
 def _start(run: Run) -> None:
-    """Start the processes, those that the first scan needs before the others."""
+    """Start the processes; those that the first scan needs have the processors to themselves until it is done."""
     run.status = fleet_status(run.fleet)
     run.scans_before = scans_finished(run.status)
     python = [sys.executable, "-m"]
-    for stage in ("signal", "maintenance", *(stage for stage in STAGES if stage not in {"signal", "maintenance"})):
-        share = run.wishes.concurrency.get(stage)
-        extra = ["--concurrency", str(share)] if share else []
-        run.crew.add(stage, [*python, "workers", "worker", stage, *extra])
-        if stage == "signal":
-            run.crew.add("beat", [*python, "workers", "beat"])
+    first = ("signal", "maintenance")
+    for stage in first:
+        _start_stage(run, stage)
+    run.crew.add("beat", [*python, "workers", "beat"])
+    _await_first_scan(run)
+    # Positions that an earlier run left open are guarded before anything new is entered.
+    for stage in sorted(set(STAGES) - set(first), key=lambda name: (name != "position", STAGES.index(name))):
+        _start_stage(run, stage)
     run.crew.add("stream", [*python, "workers", "stream"])
     port = run.settings.api_port
     run.crew.add("api", [*python, "api"])
@@ -116,6 +119,21 @@ def _start(run: Run) -> None:
         run.crew.add("flower", [*python, "workers", "flower", "--port", str(port)])
         run.addresses["Flower"] = f"http://127.0.0.1:{port}"
     note(f"{len(run.crew.members)} processes started; logs are in {run.world.logs}")
+
+
+def _start_stage(run: Run, stage: str) -> None:
+    share = run.wishes.concurrency.get(stage)
+    extra = ["--concurrency", str(share)] if share else []
+    run.crew.add(stage, [sys.executable, "-m", "workers", "worker", stage, *extra])
+
+
+def _await_first_scan(run: Run) -> None:
+    """Wait a moment for the first scan; between two candles there is none to wait for."""
+    until = run.now() + _HEAD_START_S
+    while run.started_s is None and not run.asked.asked and run.now() < until:
+        run.asked.wait(_TICK_S / 2)
+        run.crew.tend()
+        run.look()
 
 
 def _live(run: Run, refresh: Callable[[], None]) -> None:
