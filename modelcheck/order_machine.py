@@ -280,7 +280,7 @@ class OrderMachine(Machine):
             yield ours(f"the settler finds the order {s.status}: nothing to ask", settle="done")
         else:
             may = s.age > self.conclude_after
-            when = "after window and horizon" if may else "early"
+            when = "late enough to conclude" if may else "too early to conclude"
             yield ours(f"the settler asks the venue, {when}", settler=("asked", s.status, may, None))
 
     @rule("settler", "order", "hidden", "filled", "told")
