@@ -1,0 +1,256 @@
+"""A run: volleys of seeded faults, recovery measured after each, and every promise checked after each hundred."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaos.faults import KINDS, Kind
+from chaos.recovery import NotRecovered, Prober, percentile
+from chaos.tenants import Weather
+from chaos.truth import violations
+from chaos.world import World, patiently
+from common.domain.errors import InvalidInput, TradewindsError, Transient
+from common.services.drain import work_off
+from common.services.halts import halts_in_force, resume
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+
+STUCK_S = 10.0
+DOUBT_S = 25.0
+QUIET_S = 75.0
+_SPREAD_S = 1.5
+_ORDERLY_S = 10.0
+_STUCK = """
+    SELECT 'job ' || stage || ' ' || key || ' ' || outcome FROM jobs WHERE state = 'pending' AND available_at < %s
+    UNION ALL SELECT 'order ' || client_order_id || ' ' || status FROM orders
+    WHERE status IN ('intended', 'submitting', 'unknown') AND coalesce(submitted_at, created_at) < %s
+"""
+_COUNTS = "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM fills), (SELECT count(*) FROM signals)"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fault of the log: its number in the schedule, what it was, when it began and ended, what was done."""
+
+    number: int
+    kind: str
+    began_s: float
+    ended_s: float
+    detail: str
+
+    def line(self, seed: int) -> str:
+        """The entry as one line of JSON."""
+        return json.dumps(
+            {
+                "seed": seed,
+                "number": self.number,
+                "kind": self.kind,
+                "began_s": self.began_s,
+                "ended_s": self.ended_s,
+                "detail": self.detail,
+            }
+        )
+
+
+@dataclass(slots=True)
+class Storm:
+    """The state of a run."""
+
+    world: World
+    say: Say
+    prober: Prober
+    weather: Weather
+    entries: list[Entry] = field(default_factory=list)
+    idle: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    rounds: int = 0
+    drawn: int = 0
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How many of each kind have struck."""
+        return Counter(entry.kind for entry in self.entries)
+
+    def result(self) -> dict[str, Any]:
+        """The JSON object of the run."""
+        seconds = self.prober.seconds
+        orders, fills, signals = patiently(lambda: self.world.rows(_COUNTS))[0]
+        return {
+            "faults": dict(sorted(self.faults.items())),
+            "total": len(self.entries),
+            "violations": len(self.violations),
+            "orders": orders,
+            "fills": fills,
+            "signals": signals,
+            "recovery_s": {
+                "p50": percentile(seconds, 0.5),
+                "p99": percentile(seconds, 0.99),
+                "max": max(seconds, default=0.0),
+                "measured": len(seconds),
+                "waited_for": self.prober.slowest,
+            },
+            "halt_in_flight_s_max": max(self.world.halts.in_flight_s, default=0.0),
+            "struck_nobody": dict(sorted(self.idle.items())),
+            "restarts": {name: hand.starts - 1 for name, hand in sorted(self.world.crew.hands.items())},
+            "rounds": self.rounds,
+            "seed": self.world.options.seed,
+            "seconds": self.world.at(),
+            "first_violation": self.violations[0] if self.violations else None,
+        }
+
+
+def chosen_kinds(names: tuple[str, ...]) -> list[Kind]:
+    """The kinds of these names, all without any; raises InvalidInput naming those there are."""
+    for name in names:
+        if name not in KINDS:
+            raise InvalidInput("kind", name, f"one of {', '.join(sorted(KINDS))}")
+    return [KINDS[name] for name in names or sorted(KINDS)]
+
+
+def draw_volley(dice: random.Random, kinds: list[Kind], size: int) -> list[Kind]:
+    """Up to `size` kinds of different domains, by weight."""
+    chosen: list[Kind] = []
+    for _ in range(size):
+        taken = {item.domain for item in chosen}
+        left = [item for item in kinds if item.domain not in taken]
+        if left:
+            chosen.append(dice.choices(left, weights=[item.weight for item in left])[0])
+    return chosen
+
+
+def run_storm(world: World, say: Say) -> Storm:
+    """Break `world` as its options say and check it; ends at the first round with a violation."""
+    options = world.options
+    storm = Storm(world, say, Prober(world), Weather(world.fleet, world.tenancy, options.seed))
+    kinds = chosen_kinds(options.kinds)
+    dice = random.Random(f"storm {options.seed}")
+    try:
+        storm.prober.measure()
+        storm.prober.seconds.clear()
+        storm.prober.slowest.clear()
+        say(f"{world.at():7.1f} s  the fleet works; faults begin")
+        storm.weather.start()
+        _wait_for_orders(world)
+        checked = 0
+        while len(storm.entries) < options.faults and not storm.violations:
+            size = min(dice.randint(1, options.volley), options.faults - len(storm.entries))
+            _volley(storm, draw_volley(dice, kinds, size))
+            if len(storm.entries) - checked >= options.round_size or len(storm.entries) >= options.faults:
+                checked = len(storm.entries)
+                _round(storm)
+    except NotRecovered as error:
+        storm.violations.append(f"I1: {error}")
+    finally:
+        storm.weather.stop()
+    return storm
+
+
+def _wait_for_orders(world: World, patience_s: float = 30.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline and patiently(lambda: world.rows(_COUNTS))[0][1] < 1:
+        time.sleep(0.2)
+
+
+def _volley(storm: Storm, kinds: list[Kind]) -> None:
+    threads, lock = [], threading.Lock()
+    for item in kinds:
+        storm.drawn += 1
+        dice = random.Random(f"fault {storm.world.options.seed} {storm.drawn}")
+        threads.append(
+            threading.Thread(target=_strike, args=(storm, item, storm.drawn, dice, lock), name=item.name, daemon=True)
+        )
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = storm.prober.measure()
+    storm.say(f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s")
+
+
+def _strike(storm: Storm, item: Kind, number: int, dice: random.Random, lock: threading.Lock) -> None:
+    time.sleep(dice.uniform(0.0, _SPREAD_S))
+    began = storm.world.at()
+    try:
+        detail = item.act(storm.world, dice)
+    except TradewindsError as error:
+        # Another fault of the volley stood in the way; what was begun is healed by the round.
+        log.info("%s was not brought about: %s", item.name, error)
+        detail = ""
+    entry = Entry(number, item.name, began, storm.world.at(), detail)
+    with lock:
+        if not detail:
+            storm.idle[item.name] += 1
+            return
+        storm.entries.append(entry)
+        with (storm.world.directory / "faults.jsonl").open("a", encoding="utf-8") as file:
+            file.write(entry.line(storm.world.options.seed) + "\n")
+
+
+def _round(storm: Storm) -> None:
+    """Heal, wait until the fleet has come to rest by itself, stop its clock, and compare."""
+    storm.rounds += 1
+    world, began = storm.world, storm.world.at()
+    storm.weather.calm()
+    heal(world)
+    storm.violations += _stuck(world)
+    clocks = [hand.name for stage in ("beat", "stream") for hand in world.crew.of(stage)]
+    world.crew.retire(clocks, _ORDERLY_S)
+    if not storm.violations:
+        storm.violations += _unfinished(world)
+        storm.violations += violations(world)
+    storm.say(
+        f"{world.at():7.1f} s  round {storm.rounds}: {len(storm.entries)} faults, {len(storm.violations)} violations, "
+        f"quiet and checked in {world.at() - began:.0f} s"
+    )
+    if not storm.violations:
+        world.crew.recall(clocks)
+        storm.weather.blow()
+
+
+def heal(world: World) -> None:
+    """Take every fault out of force and lift every halt."""
+    patiently(world.venue.heal)
+    for proxy in world.proxies.values():
+        proxy.heal()
+    for halt in patiently(lambda: halts_in_force(world.fleet)):
+        patiently(lambda halt=halt: resume(world.fleet, scope=halt.scope, subject=halt.subject, by="chaos"))  # type: ignore[misc]
+
+
+def _stuck(world: World) -> list[str]:
+    """What the fleet does not finish by itself although nothing is wrong any more."""
+    deadline = time.monotonic() + QUIET_S
+    while True:
+        now = world.fleet.clock.now()
+        transport = world.fleet.clock.transport
+        found = patiently(lambda now=now: world.rows(_STUCK, [now - transport(STUCK_S), now - transport(DOUBT_S)]))  # type: ignore[misc]
+        if not found:
+            return []
+        if time.monotonic() > deadline:
+            return [f"I1: {text} is not finished {QUIET_S:.0f} s after everything was healed" for (text,) in found[:5]]
+        time.sleep(0.5)
+
+
+def _unfinished(world: World) -> list[str]:
+    """What is left although all workers run and nothing new is begun."""
+    deadline = time.monotonic() + QUIET_S
+    while True:
+        try:
+            left = work_off(world.fleet)
+        except Transient as error:
+            log.info("the drain goes on: %s", error)
+        else:
+            if left.is_empty:
+                return []
+            if time.monotonic() > deadline:
+                return [f"I1: {left.jobs} jobs and {left.orders} orders are not finished after the drain"]
+        time.sleep(0.3)
