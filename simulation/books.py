@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from common.domain.codec import encode
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.errors import Permanent
 from common.domain.fill import Fill
@@ -17,11 +16,11 @@ from common.domain.market import Timeframe
 from common.domain.money import ZERO
 from common.domain.order import TERMINAL, Order, OrderRole, OrderStatus
 from common.domain.position import Position
-from common.domain.risk.verdict import Approved
+from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
+from common.services.replay_decision import replay_decision
 from common.store import UnitOfWork
 from simulation.laws import Laws
-from simulation.replay import verdict_of
 from simulation.strategy import side_of_throw, throw
 from simulation.venue import START_BALANCE, Resting, VirtualAccount
 from simulation.world import CANARY, World
@@ -115,7 +114,7 @@ def _account(world: World, uow: UnitOfWork, account: Account) -> None:
     _cash(laws, account, fills, positions, theirs)
     _quarantine(world, uow, account)
     for decision in uow.decisions.list(10_000, account_id=account.id):
-        _decision(laws, uow, decision)
+        _decision(world, uow, decision)
 
 
 def _orders(laws: Laws, account: Account, orders: list[Order], theirs: VirtualAccount, strange: set[str]) -> None:
@@ -143,6 +142,11 @@ def _fills(laws: Laws, account: Account, fills: list[Fill], theirs: VirtualAccou
     ours = {fill.trade_id: (fill.instrument, fill.side, fill.quantity, fill.price, fill.fee) for fill in fills}
     if len(ours) != len(fills):
         laws.broken("I5", account.id, "a trade is booked twice")
+    names = {order.id: order.intent.client_order_id for order in laws.record.orders.values()}
+    owners = {item.fill.trade_id: item.client_order_id for item in theirs.fills}
+    for fill in fills:
+        if names.get(fill.order_id) != owners.get(fill.trade_id, names.get(fill.order_id)):
+            laws.broken("I5", f"fill {fill.trade_id}", f"it is booked to {names.get(fill.order_id)}, not to its order")
     told = {
         item.fill.trade_id: (item.fill.instrument, item.fill.side, item.fill.quantity, item.fill.price, item.fill.fee)
         for item in theirs.fills
@@ -190,12 +194,21 @@ def _stops(
         if covered < position.quantity:
             laws.broken("I8", f"position {position.id}", f"{covered} of {position.quantity} is covered by stops")
         _overstays(world, position)
+        _flattened(world, position)
 
 
 def _overstays(world: World, position: Position) -> None:
     hold, opened = position.exits.max_hold, position.opened_at
     if hold is not None and opened is not None and world.clock.now() > opened + hold + LATE_MOST:
         world.laws.broken("I8", f"position {position.id}", f"it may be held {hold} and is held since {opened}")
+
+
+def _flattened(world: World, position: Position) -> None:
+    for span in world.laws.record.halts:
+        is_flatten = span.until is None and span.mode == HaltMode.FLATTEN
+        if is_flatten and world.laws.covers(span, position.tenant_id, position.instrument):
+            detail = f"it is open under a halt of {span.scope} {span.subject} that flattens"
+            world.laws.broken("I9", f"position {position.id}", detail)
 
 
 def _reservations(laws: Laws, account: Account, orders: list[Order], held: set[Any]) -> None:
@@ -230,17 +243,15 @@ def _quarantine(world: World, uow: UnitOfWork, account: Account) -> None:
         laws.broken("Q", account.id, "ledger and venue are at rest and the account is not reconciled")
 
 
-def _decision(laws: Laws, uow: UnitOfWork, decision: Decision) -> None:
+def _decision(world: World, uow: UnitOfWork, decision: Decision) -> None:
+    laws = world.laws
     if decision.outcome is DecisionOutcome.APPROVED and uow.orders.get(decision.order_id or decision.id) is None:
         laws.broken("I1", f"decision {decision.id}", "it was approved and there is no order")
     if decision.outcome not in {DecisionOutcome.APPROVED, DecisionOutcome.VETOED}:
         return
-    again = verdict_of(decision.inputs)
-    if isinstance(again, Approved):
-        same = decision.outcome is DecisionOutcome.APPROVED and decision.order_id == again.intent.order_id
-        order = uow.orders.get(again.intent.order_id) if same else None
-        same = order is not None and order.intent == again.intent
-    else:
-        same = decision.veto == again
-    if not same:
-        laws.broken("I10", f"decision {decision.id}", f"judged again it is {encode(again)}")
+    advice = decision.inputs["advice"]
+    if decision.outcome is DecisionOutcome.APPROVED and advice is not None and advice["verdict"] == "reject":
+        laws.broken("I6", f"decision {decision.id}", "it was approved against the model's rejection")
+    again = replay_decision(world.plain, decision.tenant_id, decision.id)
+    if not again.is_equal:
+        laws.broken("I10", f"decision {decision.id}", f"judged again it is {again.recomputed}, it was {again.stored}")

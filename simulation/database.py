@@ -58,6 +58,14 @@ def _url(url_superuser: str, name: str, *, login: bool = False) -> str:
     return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
 
 
+def _remember_statements(connection: psycopg.Connection[tuple[object, ...]], _: object) -> None:
+    # The same few hundred statements come again and again: they are parsed and planned once.
+    connection.prepare_threshold, connection.prepared_max = 0, 1_000
+    autocommit, connection.autocommit = connection.autocommit, True
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+    connection.autocommit = autocommit
+
+
 class Database:
     """One process's database: the store as the fleet uses it, and the superuser's eye for the laws."""
 
@@ -69,6 +77,7 @@ class Database:
         self._tables = self._all_tables()
         # The pool hands out the connection used last, whose statements are prepared already.
         self.store._engine.pool._pool.use_lifo = True  # type: ignore[attr-defined]  # noqa: SLF001
+        event.listen(self.store._engine, "connect", _remember_statements)  # noqa: SLF001
         event.listen(self.store._engine, "handle_error", self._heard)  # noqa: SLF001
 
     def _heard(self, context: object) -> None:

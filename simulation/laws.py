@@ -85,6 +85,8 @@ class Laws(Watch):
         limits = self.limits[intent.account_id]
         if (intent.account_id, intent.instrument) in self.record.quarantined:
             self.broken("I6", intent.client_order_id, f"it was approved on {intent.instrument}, which is quarantined")
+        if not self.record.reconciled.get(intent.account_id, False):
+            self.broken("I6", intent.client_order_id, "it was approved before the account's book was compared")
         held = [p for p in self.record.positions.values() if p.account_id == intent.account_id and p.is_open]
         entries = [o for o in self._live(intent.account_id) if o.intent.role is OrderRole.ENTRY]
         self._count(order, held, entries, limits)
@@ -153,9 +155,19 @@ class Laws(Watch):
             self.broken("I3", name, "what was sent is not what was committed")
         elif order.submitted_at != submitted_at:
             self.broken("I3", name, f"its stamp is {submitted_at}, committed was {order.submitted_at}")
+        self._is_sound(intent, submitted_at)
         account = self.accounts.get(account_id)
         if account is None or (account.id, account.tenant_id) != (intent.account_id, intent.tenant_id):
             self.broken("I11", name, "it was sent through somebody else's account")
+
+    def _is_sound(self, intent: OrderIntent, submitted_at: datetime) -> None:
+        if intent.role is OrderRole.ENTRY:
+            if submitted_at >= intent.expires_at:
+                self.broken("I1", intent.client_order_id, f"it expired at {intent.expires_at} and left at {submitted_at}")
+            return
+        position = self.record.positions.get(intent.position_id)
+        if not intent.reduce_only or position is None or intent.side.sign == position.side.sign:
+            self.broken("I8", intent.client_order_id, f"a {intent.role} that does not only reduce its position was sent")
 
     def accepted(self, account_id: UUID, order: Resting) -> None:
         """The engine took an order: I2, I6 and I9 at the venue."""

@@ -42,6 +42,7 @@ class Record:
     reserved: dict[UUID, UUID] = field(default_factory=dict)
     equity: dict[UUID, Any] = field(default_factory=dict)
     halts: list[HaltSpan] = field(default_factory=list)
+    reconciled: dict[UUID, bool] = field(default_factory=dict)
     quarantined: set[tuple[UUID, str]] = field(default_factory=set)
     by_client_id: dict[str, UUID] = field(default_factory=dict)
 
@@ -85,6 +86,9 @@ class Record:
             if span.until is None and (span.scope, span.subject) == (scope, subject):
                 span.until = self.number
 
+    def _reconcile(self, account_id: UUID, is_equal: bool) -> None:
+        self.reconciled[account_id] = is_equal
+
     def _quarantine(self, account_id: UUID, symbol: str, *_: Any) -> None:
         self.quarantined.add((account_id, symbol))
 
@@ -94,7 +98,7 @@ TAPS: dict[str, dict[str, str]] = {
     "orders": {"add": "order", "save": "order"},
     "positions": {"add": "position", "save": "position"},
     "risk": {"add_reservation": "reserve", "release_reservation": "release"},
-    "accounts": {"save_balance": "balance"},
+    "accounts": {"save_balance": "balance", "mark_reconciled": "reconcile"},
     "halts": {"add": "halt", "lift": "resume"},
     "quarantine": {"add": "quarantine"},
 }
@@ -108,5 +112,6 @@ _APPLY: dict[str, Callable[..., None]] = {
     "balance": Record._balance,
     "halt": Record._halt,
     "resume": Record._resume,
+    "reconcile": Record._reconcile,
     "quarantine": Record._quarantine,
 }
