@@ -228,6 +228,25 @@ def doctor(
 
 
 @app.command(rich_help_panel=ASK)
+def simulate(
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 0,
+    faults: Annotated[str, typer.Option(metavar="all|KIND,…", help="Kinds of faults that may strike.")] = "all",
+    bug: Annotated[str | None, typer.Option(help="Plant a seeded bug, which the simulation has to find.")] = None,
+    list_bugs: Annotated[bool, typer.Option("--list-bugs", help="Name the seeded bugs.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core without it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drive the real services through seeded disasters in virtual time, and check every promise.
+
+    Example: tradewinds simulate --seeds 200 --json
+    """
+    from cli.simulate import run_simulation
+
+    run_simulation(seeds, seed, faults, bug, jobs, list_bugs=list_bugs, as_json=as_json)
+
+
+@app.command(rich_help_panel=ASK)
 def modelcheck(
     policy: Annotated[
         str | None, typer.Option(help="`chosen` alone, or one naive policy such as resend-same-id; all without it.")
