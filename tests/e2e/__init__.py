@@ -1,0 +1,1 @@
+"""The fleet as a user runs it."""
