@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from bench.report import Report, say, spread
+from bench.report import Report, each_ms, say, spread
 from bench.world import BenchWorld, batches, bench_world
 from common.bootstrap import SIMULATOR, build_fleet
 from common.domain.errors import Transient
@@ -80,13 +80,15 @@ def measure_floor(world: BenchWorld, plan: Plan) -> dict[str, Any]:
         floor.wait(chain, chain, _PATIENCE_S)
     alone = spread(floor.seconds(warm[-1] + 1, chain))
     say("floor: all chains at once")
+    before = world.processor_seconds()
     last = [floor.begin() for _ in range(plan.floor_chains)][-1]
     floor.wait(chain + 1, last, _PATIENCE_S)
     rate, ended = floor.per_second(chain + 1, last), floor.ended(chain + 1, last)
+    used = each_ms(before, world.processor_seconds(), ended)
     world.end(*names)
     floor.close()
     say(f"floor: {rate:.1f} chains/s, p50 {alone['p50_ms']} ms")
-    return {"chains_per_second": round(rate, 2), "chains": ended, "latency": alone}
+    return {"chains_per_second": round(rate, 2), "chains": ended, "latency": alone, "processor_ms_each": used}
 
 
 def measure_fleet(world: BenchWorld, plan: Plan) -> dict[str, Any]:
@@ -109,8 +111,10 @@ def measure_fleet(world: BenchWorld, plan: Plan) -> dict[str, Any]:
         say(f"warm after {time.monotonic() - began:.1f} s: {len(warm)} of {len(desks)} accounts have traded once")
         low = [signal for _ in range(plan.low) for signal in bench.watch(ledger, bench.inject(1), 10.0)]
         say(f"low load: {len(ledger.filled(low))} of {len(low)} filled")
+        before = world.processor_seconds()
         high = bench.watch(ledger, bench.inject(bench.left), plan.watch_s)
         filled = ledger.filled(high)
+        used = each_ms(before, world.processor_seconds(), len(filled))
         say(f"saturation: {len(filled)} of {len(high)} filled")
         found = {
             "latency": {
@@ -125,6 +129,7 @@ def measure_fleet(world: BenchWorld, plan: Plan) -> dict[str, Any]:
                 "signals": len(high),
                 "filled": len(filled),
                 "not_filled": ledger.reasons(high),
+                "processor_ms_each": used,
                 "end_to_end": spread(ledger.end_to_end(high)),
                 "stages": ledger.stages(high),
             },

@@ -95,6 +95,13 @@ def spread(seconds: Sequence[float]) -> dict[str, float | int]:
     }
 
 
+def each_ms(before: Mapping[str, float], after: Mapping[str, float], count: int) -> dict[str, float]:
+    """Milliseconds used for each of `count` things, by who used them and in all."""
+    used = {name: (seconds - before.get(name, 0.0)) * 1000 / max(1, count) for name, seconds in after.items()}
+    ordered = dict(sorted(used.items(), key=lambda item: -item[1]))
+    return {name: round(ms, 1) for name, ms in ({"all": sum(used.values())} | ordered).items() if ms >= 0.05}
+
+
 def say(text: str) -> None:
     """A line of progress."""
     print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +33,7 @@ class BenchWorld:
 
     directory: Path
     settings: Settings
+    simulator: ManagedProcess
     simulator_url: str
     processes: dict[str, ManagedProcess] = field(default_factory=dict)
 
@@ -49,6 +51,14 @@ class BenchWorld:
         """End processes at once; what they leave behind is thrown away with the world."""
         for name in names or tuple(self.processes):
             self.processes.pop(name).kill()
+
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time used so far by each process, its children included, the servers too; Linux only, else empty."""
+        names = {process.pid: name for name, process in self.processes.items()} | {self.simulator.pid: "simulator"}
+        used: dict[str, float] = defaultdict(float)
+        for process, session, seconds in _processor_seconds():
+            used[names.get(session) or _server_named(process, self.directory)] += seconds
+        return {name: seconds for name, seconds in used.items() if name}
 
     def check(self) -> None:
         """Raise Transient with the log of a process that has ended by itself."""
@@ -75,7 +85,7 @@ def bench_world(name: str) -> Iterator[BenchWorld]:
             named = settings_of_world(served, home, simulator_url=url, model_url=f"{url}/v1", live_trading=True)
             migrate(named)
             say(f"durable Postgres, Valkey and the practice venue are up in {directory.name}")
-            world = BenchWorld(home.directory, named, url)
+            world = BenchWorld(home.directory, named, simulator, url)
             # What is imported from now on, the fleet's Celery application too, reads this world's settings.
             os.environ.update({k: v for k, v in child_environ(named).items() if k.startswith(PREFIX)})
             try:
@@ -88,6 +98,23 @@ def bench_world(name: str) -> Iterator[BenchWorld]:
             del os.environ[key]
         os.environ.update(mine)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _processor_seconds() -> Iterator[tuple[int, int, float]]:
+    """(process, session, seconds) of every process; each of ours leads a session of its own."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            yield int(stat.parent.name), int(fields[3]), seconds
+
+
+def _server_named(process: int, directory: Path) -> str:
+    """The embedded server below `directory` that `process` belongs to, told by where it works; or nothing."""
+    with suppress(OSError):
+        place = Path(f"/proc/{process}/cwd").readlink()
+        return next((name for name in ("postgres", "valkey") if place.is_relative_to(directory / name)), "")
+    return ""
 
 
 def _simulator(directory: Path, settings: Settings) -> ManagedProcess:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.registry import BENCHES
-from bench.report import Report, quantile, spread
+from bench.report import Report, each_ms, quantile, spread
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"bench", "figure", "floor", "ratio", "goal", "holds", "unit", "machine", "details"}
@@ -73,6 +73,11 @@ def test_a_quantile_is_the_smallest_value_that_covers_its_share() -> None:
 
 def test_a_spread_is_told_in_milliseconds() -> None:
     assert spread([0.010, 0.020, 0.030]) == {"p50_ms": 20.0, "p99_ms": 30.0, "max_ms": 30.0, "count": 3}
+
+
+def test_processor_time_is_told_for_each_thing_and_by_who_used_it() -> None:
+    used = each_ms({"risk": 1.0}, {"risk": 2.0, "postgres": 4.0}, count=10)
+    assert used == {"all": 500.0, "postgres": 400.0, "risk": 100.0}
 
 
 @pytest.mark.e2e
