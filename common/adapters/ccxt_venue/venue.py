@@ -13,18 +13,26 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import is_not_found, placing, reading
-from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.guard import Guard
+from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
 from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
 from common.domain.money import ZERO
-from common.domain.order import OrderIntent, OrderType
+from common.domain.order import OrderIntent, OrderRole, OrderType
 from common.ports.clock import Clock
+from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Credentials, VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 T = TypeVar("T")
 
 _PAGE = 1000
 _WEEK = timedelta(days=7)
+_CLOCK_LEAD = timedelta(minutes=1)
 _CLOCK_OFFSET_MAX = timedelta(seconds=1)
+_PURPOSE = {
+    OrderRole.STOP: CallClass.PROTECTIVE,
+    OrderRole.EXIT: CallClass.EXIT,
+    OrderRole.ENTRY: CallClass.ENTRY,
+}
 
 
 class CcxtVenue:
@@ -250,20 +258,23 @@ class CcxtVenue:
         if not self._row.ccxt_id.startswith("binance"):
             return self._pages_by_time(client, symbol, since)
         # Binance answers at most a week by time, but everything from an id on: the first trade opens the door.
-        start, now = since, self._clock.now()
+        # A little beyond now: the venue's clock may be ahead of ours.
+        start, until, end = since, since, self._clock.now() + self._stretched(_CLOCK_LEAD)
         page: list[Any] = []
         while not page:
-            until = min(start + _WEEK, now)
+            until = min(start + _WEEK, end)
             bounds = {"endTime": parsing.milliseconds(until) + 1}
             page = client.fetch_my_trades(symbol, parsing.milliseconds(start), _PAGE, bounds)
-            if until >= now:
+            if until >= end:
                 break
             start = until
         found = list(page)
-        while page:
+        is_complete = until >= end and len(page) < _PAGE
+        while page and not is_complete:
             last = max(int(trade["id"]) for trade in page)
             page = client.fetch_my_trades(symbol, None, _PAGE, {"fromId": last + 1})
             found += page
+            is_complete = len(page) < _PAGE
         return found
 
     def _pages_by_time(self, client: Any, symbol: str, since: datetime) -> list[Any]:
