@@ -13,13 +13,11 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import is_not_found, placing, reading
-from common.adapters.ccxt_venue.guard import Guard
-from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
+from common.adapters.ccxt_venue.pacing import Pacer
 from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
 from common.domain.money import ZERO
-from common.domain.order import OrderIntent, OrderRole, OrderType
+from common.domain.order import OrderIntent, OrderType
 from common.ports.clock import Clock
-from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Credentials, VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 T = TypeVar("T")
@@ -28,11 +26,6 @@ _PAGE = 1000
 _WEEK = timedelta(days=7)
 _CLOCK_LEAD = timedelta(minutes=1)
 _CLOCK_OFFSET_MAX = timedelta(seconds=1)
-_PURPOSE = {
-    OrderRole.STOP: CallClass.PROTECTIVE,
-    OrderRole.EXIT: CallClass.EXIT,
-    OrderRole.ENTRY: CallClass.ENTRY,
-}
 
 
 class CcxtVenue:
