@@ -68,6 +68,8 @@ class Fleet:
     vault: Vault
     notifier: Notifier
     policy: Policy = field(default_factory=Policy)
+    looked_back: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    """How many candles of (venue, symbol, timeframe) this process has asked for already, whether there were so many."""
 
     def market(self, venue: str) -> MarketData:
         """The public side of `venue`; raises NotFound naming the venues there are."""

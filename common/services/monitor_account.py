@@ -11,10 +11,11 @@ from uuid import UUID
 from common.domain.errors import NotFound
 from common.domain.exits import decide_exit, track
 from common.domain.money import ZERO
-from common.domain.order import IN_DOUBT, WORKING, Order, OrderRole, OrderStatus
+from common.domain.order import IN_DOUBT, TERMINAL, WORKING, Order, OrderRole, OrderStatus
 from common.domain.position import CloseReason, Position
 from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
+from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
 from common.services.flatness import note_flatness, witness
@@ -45,7 +46,7 @@ def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     The venue is asked first; then, in the same transaction that holds the claim, everything is written at once. Halts
     in force take back entries (CANCEL_ENTRIES, FLATTEN) and leave positions (FLATTEN); no halt keeps an exit back.
     """
-    with fleet.store.unit_of_work(tenant_id) as uow:
+    with calling(CallClass.EXIT, str(tenant_id)), fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
             return "claimed by another monitor"
         account = uow.accounts.get(account_id)
@@ -184,5 +185,11 @@ def _naked_since(uow: UnitOfWork, position: Position) -> datetime | None:
     if sum((order.remaining for order in resting), ZERO) >= position.quantity:
         return None
     covered_until = max((order.created_at for order in resting), default=None)
-    wanted = [order.created_at for order in stops if order.status in _NEVER_RESTED]
-    return min((at for at in wanted if covered_until is None or at > covered_until), default=None)
+    wanted = [
+        order.created_at
+        for order in stops
+        if order.status in _NEVER_RESTED
+        # What is still in doubt has covered nothing yet, however young the stops that rest.
+        and (order.status not in TERMINAL or covered_until is None or order.created_at > covered_until)
+    ]
+    return min(wanted, default=None)

@@ -82,7 +82,9 @@ def _objection(fleet: Fleet, uow: UnitOfWork, account: Account, order: Order, no
         return f"expired at {order.intent.expires_at.isoformat()}"
     signal = uow.signals.get(order.intent.signal_id) if order.intent.signal_id else None
     strategy = signal.strategy if signal else ""
-    halts = uow.halts.in_force(account.venue, account.tenant_id, strategy, order.intent.instrument)
+    covers = (account.venue, account.tenant_id, strategy, order.intent.instrument)
+    # A halt kills what was approved before it, even when it has been lifted since: nobody looked at that again.
+    halts = [*uow.halts.in_force(*covers), *uow.halts.imposed_since(order.intent.halt_epoch, *covers)]
     if halts:
         return f"halted: {halts[0].scope} {halts[0].subject} {halts[0].reason}".strip()
     return ""

@@ -17,9 +17,9 @@ from common.store.session import Session
 # and whoever comes after this commit reads the new epoch.
 _NEXT_EPOCH = "UPDATE halt_epoch SET epoch = epoch + 1 WHERE is_only RETURNING epoch"
 
-_IN_FORCE = """
+_COVERING = """
     SELECT * FROM halts
-    WHERE lifted_at IS NULL AND (
+    WHERE {which} AND (
         scope = 'platform'
         OR (scope = 'venue' AND subject = :venue)
         OR (scope = 'tenant' AND subject = :tenant)
@@ -27,6 +27,9 @@ _IN_FORCE = """
         OR (scope = 'instrument' AND subject = :instrument))
     ORDER BY epoch
 """
+
+_IN_FORCE = _COVERING.format(which="lifted_at IS NULL")
+_IMPOSED_SINCE = _COVERING.format(which="epoch > :epoch")
 
 _LIFT = """
     UPDATE halts SET lifted_at = :now, lifted_by = :by
@@ -57,13 +60,30 @@ class Halts:
         self, venue: str, tenant_id: UUID | None, strategy: str | None, instrument: str | None
     ) -> builtins.list[Halt]:
         """Halts that cover an order of `tenant_id` at `venue` by `strategy` on `instrument`, oldest first."""
+        return self._covering(_IN_FORCE, venue, tenant_id, strategy, instrument)
+
+    def imposed_since(
+        self, epoch: int, venue: str, tenant_id: UUID | None, strategy: str | None, instrument: str | None
+    ) -> builtins.list[Halt]:
+        """Halts that cover such an order and were imposed after `epoch`, those lifted since included, oldest first."""
+        return self._covering(_IMPOSED_SINCE, venue, tenant_id, strategy, instrument, epoch=epoch)
+
+    def _covering(
+        self,
+        statement: str,
+        venue: str,
+        tenant_id: UUID | None,
+        strategy: str | None,
+        instrument: str | None,
+        **more: int,
+    ) -> builtins.list[Halt]:
         parameters = {
             "venue": venue,
             "tenant": str(tenant_id) if tenant_id else "",
             "strategy": strategy or "",
             "instrument": instrument or "",
         }
-        return [HALT.value(row) for row in self._session.all(_IN_FORCE, parameters)]
+        return [HALT.value(row) for row in self._session.all(statement, parameters | more)]
 
     def add(self, scope: HaltScope, subject: str, mode: HaltMode, reason: str, by: str, now: datetime) -> Halt:
         """Halt `subject` from the next epoch on, in place of a halt of the same imposer on it."""

@@ -52,10 +52,23 @@ _PRICES = ("open", "high", "low", "close", "volume")
 _PACKED = np.dtype([("opened_at", ">i8"), *((name, ">f8") for name in _PRICES)])
 _MS_TO_2000 = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
 
+_KEPT = """
+    SELECT venue, symbol, timeframe, count(*) AS candles, min(opened_at) AS first, max(opened_at) AS last
+    FROM candles GROUP BY venue, symbol, timeframe ORDER BY venue, timeframe, symbol
+"""
+
 # A loose index scan: one look-up per symbol, however many candles there are.
 _LAST_CLOSED = """
     SELECT symbol, (
         SELECT max(opened_at) FROM candles
+        WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
+    ) AS opened_at
+    FROM instruments WHERE venue = :venue
+"""
+
+_FIRST_OPENED = """
+    SELECT symbol, (
+        SELECT min(opened_at) FROM candles
         WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
     ) AS opened_at
     FROM instruments WHERE venue = :venue
@@ -158,6 +171,15 @@ class Candles:
         rows = self._session.all(_LAST_CLOSED, {"venue": venue, "timeframe": str(timeframe)})
         duration = _timeframe(timeframe).duration
         return {row.symbol: row.opened_at + duration for row in rows if row.opened_at is not None}
+
+    def first_opened_at(self, venue: str, timeframe: str | Timeframe) -> dict[str, datetime]:
+        """When the oldest candle of each known instrument opened; instruments without candles are left out."""
+        rows = self._session.all(_FIRST_OPENED, {"venue": venue, "timeframe": str(timeframe)})
+        return {row.symbol: row.opened_at for row in rows if row.opened_at is not None}
+
+    def kept(self) -> list[tuple[str, str, str, int, datetime, datetime]]:
+        """Every series: (venue, symbol, timeframe, candles, opening of the first, opening of the last)."""
+        return [tuple(row) for row in self._session.all(_KEPT)]
 
     def delete_before(self, timeframe: str | Timeframe, cutoff: datetime) -> int:
         """Forget candles of `timeframe` that opened before `cutoff`; returns how many."""

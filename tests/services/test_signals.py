@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,7 @@ from common.domain.advice import AdviceVerdict, AdvisorFallback
 from common.domain.decision import DecisionOutcome
 from common.domain.errors import NotFound, Permanent, Transient
 from common.domain.job import JobState, Stage
-from common.domain.market import InstrumentStatus
+from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.risk.book import HaltMode, HaltScope
 from common.domain.risk.verdict import Rule
 from common.domain.signal import Side
@@ -19,7 +20,7 @@ from common.domain.tenant import Subscription
 from common.services import request
 from common.services.fleet import instrument_of
 from common.services.halts import halt
-from common.services.ingest_candles import ingest_candles, ingest_closed, refill
+from common.services.ingest_candles import ClosedCandle, ingest_candles, ingest_closed, refill
 from common.services.schedule_scans import schedule_scans
 from common.services.stage import Result
 from common.services.tenants import pause_tenant, refresh_instruments, subscribe
@@ -173,13 +174,21 @@ def test_refill_asks_only_for_what_is_missing(world: World) -> None:
     world.venue.asked.clear()
     world.clock.advance(600)
     kept = refill(world.fleet, VENUE, [SOL], FRAME, NOON + 2 * FRAME.duration)
-    assert (kept, world.venue.asked) == ({SOL: 2}, [(SOL, NOON)])
+    assert (kept, world.venue.asked) == (2, [(SOL, NOON)])
 
 
 def test_refill_asks_for_nothing_when_nothing_is_missing(world: World) -> None:
     world.venue.asked.clear()
-    assert refill(world.fleet, VENUE, [SOL, ADA], FRAME, NOON) == {}
+    assert refill(world.fleet, VENUE, [SOL, ADA], FRAME, NOON) == 0
     assert world.venue.asked == []
+
+
+def test_history_before_the_first_stored_candle_is_asked_for_once(world: World) -> None:
+    world.fleet.looked_back.clear()
+    world.venue.asked.clear()
+    refill(world.fleet, VENUE, [SOL], FRAME, NOON, history=1000)
+    refill(world.fleet, VENUE, [SOL], FRAME, NOON, history=1000)
+    assert world.venue.asked == [(SOL, NOON - 1000 * FRAME.duration)]
 
 
 def test_a_revised_candle_replaces_the_first_version(world: World) -> None:
@@ -351,4 +360,46 @@ def test_a_venue_nobody_knows_is_answered_with_those_there_are(world: World) -> 
 
 def test_the_world_can_be_found_again_on_the_same_store(world: World) -> None:
     again = found_world(world.store)
-    assert refill(again.fleet, VENUE, [SOL, ADA], FRAME, NOON) == {}
+    assert refill(again.fleet, VENUE, [SOL, ADA], FRAME, NOON) == 0
+
+
+# --- Holes ----------------------------------------------------------------------------------------------------------
+
+
+def closed_after_noon(world: World, first: int, count: int) -> list[ClosedCandle]:
+    """Candles of SOL as a stream would bring them: `count` of them, the first opening `first` candles after noon."""
+    opened = NOON + FRAME.duration * first
+    plain = world.venue.candles(SOL, FRAME, NOON - FRAME.duration * 5, 1)[0]
+    return [
+        ClosedCandle(
+            SOL,
+            FRAME,
+            replace(plain, opened_at=opened + FRAME.duration * n, closed_at=opened + FRAME.duration * (n + 1)),
+        )
+        for n in range(count)
+    ]
+
+
+def newest(world: World) -> datetime:
+    with world.fleet.store.unit_of_work(None) as uow:
+        return uow.candles.last_closed_at(VENUE, FRAME)[SOL]
+
+
+def test_a_streamed_candle_that_continues_the_history_is_kept(world: World, house: House) -> None:
+    before = newest(world)
+    gap = round((before - NOON) / FRAME.duration)
+    assert ingest_closed(world.fleet, VENUE, closed_after_noon(world, gap, 2)) == 2
+    assert newest(world) == before + FRAME.duration * 2
+
+
+def test_a_streamed_candle_that_would_leave_a_hole_is_left_to_the_scan(world: World, house: House) -> None:
+    before = newest(world)
+    gap = round((before - NOON) / FRAME.duration)
+    assert ingest_closed(world.fleet, VENUE, closed_after_noon(world, gap + 1, 2)) == 0
+    assert newest(world) == before
+
+
+def test_a_streamed_candle_of_a_market_without_history_is_left_to_the_scan(world: World, house: House) -> None:
+    longer = Timeframe.parse("1h")
+    candles = [replace(item, timeframe=longer) for item in closed_after_noon(world, 0, 1)]
+    assert ingest_closed(world.fleet, VENUE, candles) == 0
