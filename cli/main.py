@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.brain import data_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
@@ -22,7 +23,8 @@ app = typer.Typer(
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume.")
 demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
-RUN, ASK, ACT = "Run the fleet", "Ask", "Act"
+RUN, ASK, ACT, RESEARCH = "Run the fleet", "Ask", "Act", "Research"
+app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
 app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
 app.add_typer(config_app, name="config", rich_help_panel=ASK)
@@ -523,15 +525,17 @@ def _folder(market: Path | None) -> Path | None:
 
 def main() -> None:
     """Run the command line; 2 for bad input, 1 for a failure, never a traceback for an error raised on purpose."""
-    from common.settings import Misconfigured
-
     try:
         app()
-    except (InvalidInput, NotFound, Misconfigured) as error:
-        typer.echo(f"tradewinds: {error}", err=True)
-        sys.exit(2)
     except TradewindsError as error:
         typer.echo(f"tradewinds: {error}", err=True)
-        sys.exit(1)
+        sys.exit(2 if _was_mistyped(error) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _was_mistyped(error: TradewindsError) -> bool:
+    """Whether what was typed or set was wrong; the settings are not loaded for the sake of an error they never raised."""
+    settings = sys.modules.get("common.settings")
+    misconfigured = () if settings is None else (settings.Misconfigured,)
+    return isinstance(error, (InvalidInput, NotFound, *misconfigured))

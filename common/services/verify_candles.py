@@ -1,0 +1,49 @@
+"""What is missing in candles: gaps, late listings and early ends, of stored series and of files alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from common.domain.market import Timeframe
+from common.domain.recording import Coverage, Recording, compared, coverage
+from common.ports.recorded import RecordedCandles
+from common.services.fleet import Fleet
+from common.services.list_candles import list_candles
+
+Tell = Callable[[Recording], None]
+
+
+def _nothing(recording: Recording) -> None:
+    """Tell nobody."""
+
+
+def verify_candles(fleet: Fleet, tell: Tell = _nothing) -> list[Coverage]:
+    """Coverage of every stored series; late and early beside the others of its venue and timeframe."""
+    found: dict[tuple[str, Timeframe], list[Coverage]] = defaultdict(list)
+    for kept in list_candles(fleet):
+        wanted = kept.recording
+        tell(wanted)
+        until = kept.last + wanted.timeframe.duration
+        with fleet.store.unit_of_work(None) as uow:
+            series = uow.candles.arrays(wanted.venue, [wanted.symbol], wanted.timeframe, until, kept.candles)
+        found[wanted.venue, wanted.timeframe].append(coverage(wanted, series[wanted.symbol].opened_at))
+    return _groups(found.values())
+
+
+def verify_recordings(
+    source: RecordedCandles, recordings: Sequence[Recording], tell: Tell = _nothing
+) -> list[Coverage]:
+    """Coverage of files; late and early beside the others of the same folder, venue and timeframe."""
+    found: dict[tuple[str, str, Timeframe], list[Coverage]] = defaultdict(list)
+    for recording in recordings:
+        tell(recording)
+        folder = recording.name.rpartition("/")[0]
+        found[folder, recording.venue, recording.timeframe].append(
+            coverage(recording, source.columns(recording).opened_at)
+        )
+    return _groups(found.values())
+
+
+def _groups(found: Iterable[list[Coverage]]) -> list[Coverage]:
+    return [item for group in found for item in compared(group)]
