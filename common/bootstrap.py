@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from threading import Lock
@@ -128,9 +128,10 @@ def _connections(settings: Settings) -> dict[str, Connection]:
     links = {name: Connection(capability(name), name=name) for name in settings.venues}
     if settings.simulator_url:
         # The practice venue speaks Binance's protocol and needs no courtesy: it enforces its own weights.
-        links[SIMULATOR] = Connection(
-            capability("binanceusdm"), name=SIMULATOR, base_url=settings.simulator_url, is_paced=False
-        )
+        row = capability("binanceusdm")
+        if settings.simulator_visibility_s is not None:
+            row = replace(row, visibility=timedelta(seconds=settings.simulator_visibility_s))
+        links[SIMULATOR] = Connection(row, name=SIMULATOR, base_url=settings.simulator_url, is_paced=False)
     return links
 
 
