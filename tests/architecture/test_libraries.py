@@ -37,11 +37,11 @@ SQL = re.compile(
 
 
 def importers(library: str) -> list[Module]:
-    """The house's modules that import `library`; tests and benches may speak what they examine."""
+    """The house's modules that import `library`; tests, benches and the rooms that prove may speak what they examine."""
     return [
         module
         for module in modules()
-        if not module.is_in("tests", "bench")
+        if not module.is_in("tests", "bench", "simulation", "chaos")
         and any(name == library or name.startswith(f"{library}.") for _, name in module.imports())
     ]
 

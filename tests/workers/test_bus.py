@@ -1,4 +1,4 @@
-"""Ringing: ids only, one message per stage and batch, and a broker that does not answer is Transient. On fakeredis."""
+"""Ringing by message: ids only, one message per stage and batch, and a broker that does not answer is Transient."""
 
 from __future__ import annotations
 
