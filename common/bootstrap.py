@@ -13,16 +13,28 @@ from typing import Literal
 from uuid import UUID
 
 from common.adapters import broker
-from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, Pacer, capability
+from common.adapters.ccxt_venue import (
+    BrokeredPace,
+    CcxtMarketData,
+    CcxtVenue,
+    Connection,
+    Guard,
+    Pace,
+    Pacer,
+    capability,
+)
 from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
 from common.adapters.embedded.home import free_port
 from common.adapters.ids import SystemIds
+from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySingleFlight
 from common.adapters.notifier import LogNotifier
-from common.adapters.openai_advisor import OpenAIAdvisor
+from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
 from common.adapters.paper import PaperVenue
 from common.adapters.practice import PracticeDesk
+from common.adapters.rate_broker import MemoryRateBroker
+from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisRateBroker, RedisSingleFlight, connect_redis
 from common.adapters.vault import EnvelopeVault
 from common.domain.errors import InvalidInput, Permanent
 from common.domain.job import JobRef
@@ -34,6 +46,8 @@ from common.ports.bus import Bus
 from common.ports.candle_stream import CandleStream
 from common.ports.clock import Clock
 from common.ports.ids import Ids
+from common.ports.rate_limits import CallClass, Caller, RateBroker
+from common.ports.shared_state import Breakers, Budgets, SingleFlight
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
 from common.services import demo
@@ -68,6 +82,47 @@ class SilentBus:
         """Ring nobody."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """What the fleet's processes know together and may lose: breakers, answers, budgets and venues' rate limits.
+
+    In Redis where there is one; in memory for a process that is the whole fleet.
+    """
+
+    venue_breakers: Breakers
+    model_breakers: Breakers
+    flights: SingleFlight
+    budgets: Budgets
+    rates: RateBroker
+
+
+# Seconds of life. A venue that came back is noticed within a second, for recovery is measured in seconds; a model may
+# take longer, for entries wait on it and nothing else does.
+_FAILURES_MAX = 5
+_VENUE_OPEN_S, _VENUE_PROBE_S = 1.0, 5.0
+_MODEL_OPEN_S, _MODEL_PROBE_S = 10.0, 30.0
+
+
+def shared_state(settings: Settings) -> SharedState:
+    """The shared state that `settings` name: that of all processes on their Redis, or this process's own."""
+    if settings.redis_url is None:
+        return SharedState(
+            venue_breakers=MemoryBreakers(_FAILURES_MAX, _VENUE_OPEN_S, _VENUE_PROBE_S),
+            model_breakers=MemoryBreakers(_FAILURES_MAX, _MODEL_OPEN_S, _MODEL_PROBE_S),
+            flights=MemorySingleFlight(),
+            budgets=MemoryBudgets(),
+            rates=MemoryRateBroker(),
+        )
+    client, prefix = connect_redis(settings.redis_url), settings.redis_prefix
+    return SharedState(
+        venue_breakers=RedisBreakers(client, prefix, _FAILURES_MAX, _VENUE_OPEN_S, _VENUE_PROBE_S),
+        model_breakers=RedisBreakers(client, prefix, _FAILURES_MAX, _MODEL_OPEN_S, _MODEL_PROBE_S),
+        flights=RedisSingleFlight(client, prefix),
+        budgets=RedisBudgets(client, prefix),
+        rates=RedisRateBroker(client, prefix),
+    )
+
+
 @dataclass(slots=True)
 class VenueRoom:
     """Opens the private side of accounts, one connection per account, all under one rate budget per venue address."""
@@ -76,7 +131,9 @@ class VenueRoom:
     market_data: Mapping[str, MarketData]
     clock: Clock
     store: Store
-    pacers: Mapping[str, Pacer]
+    shared: SharedState
+    guards: Mapping[str, Guard]
+    nets: Mapping[str, Pacer]
     _open: dict[UUID, Venue] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -92,7 +149,23 @@ class VenueRoom:
             return PaperVenue(account, self.market_data[account.venue], self.store.paper, self.clock)
         if credentials is None:
             raise InvalidInput("credentials", None, f"keys for account {account.name} at {account.venue}")
-        return CcxtVenue(self.connections[account.venue], self.clock, credentials, self.pacers[account.venue])
+        link = self.connections[account.venue]
+        who = Caller(CallClass.RECONCILE, str(account.tenant_id))
+        pace = _pace(link, self.clock, self.shared, self.nets[link.name], who, str(account.id))
+        return CcxtVenue(link, self.clock, credentials, pace, guard=self.guards[link.name])
+
+
+def _pace(link: Connection, clock: Clock, shared: SharedState, net: Pacer, who: Caller, account: str = "") -> Pace:
+    """The fleet's measure for the requests of one account, or of market data; `net` paces while the fleet has none."""
+
+    def cap() -> float:
+        # A practice venue that runs faster than life grants as many requests more in a minute of life.
+        return link.capability.weight_per_minute * (max(1.0, clock.rate) if link.base_url else 1.0)
+
+    return BrokeredPace(shared.rates, link.name, cap, who, account, net, patience_s=_PATIENCE_S)
+
+
+_PATIENCE_S = 2.0  # An order that waits longer would be refused by the venue: its window is five seconds.
 
 
 def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None) -> Fleet:
@@ -102,16 +175,21 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
     role = RoleName.API if purpose == "api" else RoleName.APP
     store = Store(_database(settings), role=role, pool_size=settings.database_pool_size)
     connections = _connections(settings)
-    pacers = {name: Pacer() for name in connections}
-    market_data = {name: CcxtMarketData(link, clock, pacers[name]) for name, link in connections.items()}
+    shared = shared_state(settings)
+    nets = {name: Pacer() for name in connections}
+    guards = {name: Guard(shared.venue_breakers, f"venue:{name}") for name in connections}
+    market_data = {
+        name: CcxtMarketData(link, clock, _pace(link, clock, shared, nets[name], Caller()), guards[name])
+        for name, link in connections.items()
+    }
     return Fleet(
         store=store,
         clock=clock,
         ids=SystemIds(),
         bus=ObservedBus(bus or SilentBus()),
         market_data=market_data,
-        open_venue=VenueRoom(connections, market_data, clock, store, pacers),
-        advisors=_advisors(settings, clock),
+        open_venue=VenueRoom(connections, market_data, clock, store, shared, guards, nets),
+        advisors=_advisors(settings, clock, shared),
         vault=_vault(settings),
         notifier=LogNotifier(),
         policy=_policy(settings),
@@ -127,15 +205,15 @@ def _database(settings: Settings) -> str:
 def _connections(settings: Settings) -> dict[str, Connection]:
     links = {name: Connection(capability(name), name=name) for name in settings.venues}
     if settings.simulator_url:
-        # The practice venue speaks Binance's protocol and needs no courtesy: it enforces its own weights.
+        # The practice venue speaks Binance's protocol, and enforces its weights.
         row = capability("binanceusdm")
         if settings.simulator_visibility_s is not None:
             row = replace(row, visibility=timedelta(seconds=settings.simulator_visibility_s))
-        links[SIMULATOR] = Connection(row, name=SIMULATOR, base_url=settings.simulator_url, is_paced=False)
+        links[SIMULATOR] = Connection(row, name=SIMULATOR, base_url=settings.simulator_url)
     return links
 
 
-def _advisors(settings: Settings, clock: Clock) -> dict[str, Advisor]:
+def _advisors(settings: Settings, clock: Clock, shared: SharedState) -> dict[str, Advisor]:
     if settings.model_url is None:
         return {}
     key = settings.model_api_key.get_secret_value() if settings.model_api_key else "none"
@@ -147,7 +225,20 @@ def _advisors(settings: Settings, clock: Clock) -> dict[str, Advisor]:
         clock=clock,
         deadline_s=settings.model_deadline_s,
     )
-    return {ADVISOR: ObservedAdvisor(advisor)}
+    per_minute = settings.model_calls_per_minute * max(1.0, clock.rate)
+    policy = SharingPolicy(
+        wait_s=settings.model_deadline_s, calls_max=max(1.0, per_minute / 6), calls_per_s=per_minute / 60
+    )
+    asked_once = SharedAdvisor(
+        advisor,
+        prompt_profile("balanced").version,
+        settings.model_name,
+        shared.flights,
+        shared.model_breakers,
+        shared.budgets,
+        policy,
+    )
+    return {ADVISOR: ObservedAdvisor(asked_once)}
 
 
 class ClosedVault:

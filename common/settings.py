@@ -151,6 +151,12 @@ class Settings(BaseSettings):
     model_deadline_s: float = Field(
         default=8.0, gt=0, le=120, description="Seconds the model has to answer, retries included"
     )
+    model_calls_per_minute: int = Field(
+        default=600,
+        ge=1,
+        le=100_000,
+        description="Calls of the model the whole fleet may make; a sixth of them at once",
+    )
 
     # Policy.
     signal_expiry_candles: Decimal = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -12,6 +12,7 @@ from uuid import uuid4
 import redis
 
 from common.domain.errors import InvalidInput, Transient
+from common.ports.rate_limits import CEILINGS, NEWCOMERS, CallClass, Caller, Charge, Grant
 from common.ports.shared_state import BreakerState, Permit
 
 _SOCKET_TIMEOUT_S = 2.0
@@ -97,6 +98,129 @@ if missing <= 0 then return '0' end
 return tostring(missing / refill)
 """
 )
+
+# KEYS: budgets. ARGV: ceiling, tenant, its share, whether shares count, newcomers' share, seconds a tenant stays active,
+# then of each budget its weight, cap and window in seconds. A budget's hash holds `s:<second>` what was used then,
+# of each tenant `u:` used, `b:` used in the window before, `n:` the window's number, `a:` when it last asked, `w:` its
+# share; and `hold`, the instant until which the venue wants silence.
+_CHARGE = """
+local t = redis.call('TIME'); local now = tonumber(t[1]) + tonumber(t[2]) / 1000000; local second = math.floor(now)
+local ceiling, tenant, share = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local shared, newcomers, active_s = ARGV[4] == '1', tonumber(ARGV[5]), tonumber(ARGV[6])
+local first_used = 0
+local function refusal(key, weight, cap, window)
+  local seconds, used, before, number, asked, shares, total, gone = {}, {}, {}, {}, {}, {}, 0, {}
+  local minute, of_minute = second - second % 60, 0
+  local flat = redis.call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    local kind, name, value = string.sub(flat[i], 1, 2), string.sub(flat[i], 3), tonumber(flat[i + 1])
+    if flat[i] == 'hold' then
+      if value > now then return {'held', tostring(value - now), '0'} end
+    elseif kind == 's:' then
+      local at = tonumber(name)
+      if at < second - window then gone[#gone + 1] = flat[i]
+      else
+        total = total + value; seconds[#seconds + 1] = {at, value}
+        if at >= minute then of_minute = of_minute + value end
+      end
+    elseif kind == 'u:' then used[name] = value
+    elseif kind == 'b:' then before[name] = value
+    elseif kind == 'n:' then number[name] = value
+    elseif kind == 'a:' then asked[name] = value
+    elseif kind == 'w:' then shares[name] = value end
+  end
+  for i = 1, #gone do redis.call('HDEL', key, gone[i]) end
+  for name, at in pairs(asked) do
+    if now - at > 2 * window + active_s then
+      redis.call('HDEL', key, 'u:' .. name, 'b:' .. name, 'n:' .. name, 'a:' .. name, 'w:' .. name)
+    end
+  end
+  if key == KEYS[1] then first_used = of_minute + weight end
+  local this = math.floor(now / window)
+  if tenant ~= '' then
+    redis.call('HSET', key, 'a:' .. tenant, now, 'w:' .. tenant, share)
+    asked[tenant], shares[tenant] = now, share
+  end
+  local limit = cap * ceiling
+  if total + weight > limit then
+    local missing = total + weight - limit
+    table.sort(seconds, function(a, b) return a[1] < b[1] end)
+    for i = 1, #seconds do
+      missing = missing - seconds[i][2]
+      if missing <= 0 then return {'wait', tostring(math.max(0.001, seconds[i][1] + window + 1 - now)), '0'} end
+    end
+    return {'wait', tostring(window), '0'}
+  end
+  if tenant == '' or not shared then return nil end
+  local function lately(name)
+    local then_ = number[name] or 0
+    local rest = 1 - (now % window) / window
+    if then_ == this then return (used[name] or 0) + (before[name] or 0) * rest end
+    if then_ == this - 1 then return (used[name] or 0) * rest end
+    return 0
+  end
+  local sum = 0
+  for name, at in pairs(asked) do if now - at <= active_s then sum = sum + (shares[name] or 1) end end
+  local per_share = (1 - newcomers) * limit / sum
+  if lately(tenant) + weight <= per_share * share then return nil end
+  local reserved = 0
+  for name, at in pairs(asked) do
+    if name ~= tenant and now - at <= active_s then
+      reserved = reserved + math.max(0, per_share * (shares[name] or 1) - lately(name))
+    end
+  end
+  if total + weight + reserved + newcomers * limit <= limit then return nil end
+  return {'wait', '0.2', '0'}
+end
+for i, key in ipairs(KEYS) do
+  local at = 7 + (i - 1) * 3
+  local refused = refusal(key, tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+  if refused then redis.call('PEXPIRE', key, 3700000) return refused end
+end
+for i, key in ipairs(KEYS) do
+  local at = 7 + (i - 1) * 3
+  local weight, window = ARGV[at], tonumber(ARGV[at + 2])
+  redis.call('HINCRBYFLOAT', key, 's:' .. string.format('%d', second), weight)
+  if tenant ~= '' then
+    local this = math.floor(now / window)
+    local then_ = tonumber(redis.call('HGET', key, 'n:' .. tenant) or '0')
+    if then_ ~= this then
+      local old = redis.call('HGET', key, 'u:' .. tenant)
+      redis.call('HSET', key, 'b:' .. tenant, (then_ == this - 1 and old) or '0', 'u:' .. tenant, '0')
+      redis.call('HSET', key, 'n:' .. tenant, string.format('%d', this))
+    end
+    redis.call('HINCRBYFLOAT', key, 'u:' .. tenant, weight)
+  end
+  redis.call('PEXPIRE', key, 3700000)
+end
+return {'taken', '0', tostring(first_used)}
+"""
+
+# KEYS[1] the budget; ARGV: what the venue says was used in its current minute.
+_LEARN = """
+local t = redis.call('TIME'); local second = tonumber(t[1]); local minute = second - second % 60
+local known, flat = 0, redis.call('HGETALL', KEYS[1])
+for i = 1, #flat, 2 do
+  if string.sub(flat[i], 1, 2) == 's:' and tonumber(string.sub(flat[i], 3)) >= minute then
+    known = known + tonumber(flat[i + 1])
+  end
+end
+local unknown = tonumber(ARGV[1]) - known
+if unknown > 0 then
+  redis.call('HINCRBYFLOAT', KEYS[1], 's:' .. string.format('%d', second), unknown)
+  redis.call('PEXPIRE', KEYS[1], 3700000)
+end
+return 0
+"""
+
+# KEYS[1] the budget; ARGV: seconds of silence.
+_HOLD = """
+local t = redis.call('TIME'); local now = tonumber(t[1]) + tonumber(t[2]) / 1000000
+local until_s = math.max(tonumber(redis.call('HGET', KEYS[1], 'hold') or '0'), now + tonumber(ARGV[1]))
+redis.call('HSET', KEYS[1], 'hold', string.format('%.6f', until_s))
+redis.call('PEXPIRE', KEYS[1], 3700000)
+return 0
+"""
 
 
 def ping_redis(url: str, timeout_s: float = _SOCKET_TIMEOUT_S) -> None:
@@ -243,3 +367,37 @@ class RedisBudgets:
     def give_back(self, name: str, cost: float, capacity: float) -> None:
         """Put back what was taken and not used."""
         self._run(name, -cost, capacity, 0.0)
+
+
+class RedisRateBroker:
+    """Implements ports.rate_limits.RateBroker for all processes on one Redis; one script takes every charge or none."""
+
+    _ACTIVE_S, _HOLD_MAX_S = 10, 3600.0
+
+    def __init__(self, client: redis.Redis, prefix: str = "tradewinds") -> None:
+        self._prefix = prefix
+        self._charge, self._learn, self._hold = map(client.register_script, (_CHARGE, _LEARN, _HOLD))
+
+    def _key(self, budget: str) -> str:
+        return f"{self._prefix}:rate:{budget}"
+
+    def ask(self, charges: Sequence[Charge], caller: Caller) -> Grant:
+        """Take every charge or none."""
+        if not charges:
+            return Grant()
+        is_shared = "0" if caller.kind is CallClass.PROTECTIVE else "1"
+        arguments: list[Any] = [CEILINGS[caller.kind], caller.tenant, caller.share, is_shared, NEWCOMERS]
+        arguments += [self._ACTIVE_S, *(x for item in charges for x in (item.weight, item.cap, item.window_s))]
+        with _reaching("rate budget"):
+            said, wait, used = self._charge([self._key(item.budget) for item in charges], arguments)
+        return Grant(float(wait), said == "held", float(used))
+
+    def learn(self, budget: str, used: float) -> None:
+        """What the venue counted and we did not is added."""
+        with _reaching("rate budget"):
+            self._learn([self._key(budget)], [used])
+
+    def hold(self, budget: str, seconds: float) -> None:
+        """Nobody asks for `seconds`, at most an hour."""
+        with _reaching("rate budget"):
+            self._hold([self._key(budget)], [min(seconds, self._HOLD_MAX_S)])

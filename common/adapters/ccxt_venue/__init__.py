@@ -2,18 +2,23 @@
 
 from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, capability
 from common.adapters.ccxt_venue.client import Connection
+from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.market_data import CcxtMarketData
-from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.pacing import BrokeredPace, Crowded, Pace, Pacer
 from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.ccxt_venue.venue import CcxtVenue
 
 __all__ = [
     "CAPABILITIES",
+    "BrokeredPace",
     "Capability",
     "CcxtMarketData",
     "CcxtStream",
     "CcxtVenue",
     "Connection",
+    "Crowded",
+    "Guard",
+    "Pace",
     "Pacer",
     "capability",
 ]

@@ -76,6 +76,7 @@ class Capability:
     max_leverage: int = 1
     book_depths: tuple[int, ...] = ()
     candles_per_page: int = 1000
+    weight_per_minute: int = 600
     options: Mapping[str, Any] = field(default_factory=dict)
     is_proved: bool = False
 
@@ -114,6 +115,7 @@ _BINANCE_FUTURES = Capability(
     recv_window_ms=5_000,
     validity=timedelta(seconds=5),
     visibility=timedelta(seconds=60),
+    weight_per_minute=2400,
     real_base="https://fapi.binance.com",
     conditional_id_param="clientAlgoId",
     conditional_params=_STOP_ON_MARK,
@@ -143,6 +145,7 @@ _ROWS = (
         recv_window_ms=5_000,
         validity=timedelta(seconds=5),
         visibility=timedelta(seconds=60),
+        weight_per_minute=6000,
         real_base="https://api.binance.com",
         book_depths=(),
         options=_QUIET | {"warnOnFetchOpenOrdersWithoutSymbol": False, "defaultType": "spot", "fetchMarkets": ["spot"]},
@@ -190,6 +193,7 @@ _ROWS = (
         # A nonce is accepted while it is younger than two days; ccxt 4.5.90 sends no `expiresAfter` with orders.
         validity=timedelta(days=2),
         visibility=timedelta(minutes=5),
+        weight_per_minute=1200,
         real_base="https://api.hyperliquid.xyz",
         market_order_needs_price=True,
         private_key_login=True,
@@ -217,6 +221,7 @@ _ROWS = (
         # ccxt signs v3 requests with a nonce instead of timestamp and recvWindow; how long it stays good is unproved.
         validity=timedelta(minutes=1),
         visibility=timedelta(minutes=5),
+        weight_per_minute=2400,
         real_base="https://fapi.asterdex.com",
         private_key_login=True,
         conditional_params=_STOP_ON_MARK,

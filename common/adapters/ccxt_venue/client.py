@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from common.adapters.ccxt_venue.capabilities import Capability
-from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.pacing import Pace
 from common.domain.errors import InvalidInput, Permanent
 from common.ports.clock import Clock
 from common.ports.venue import Credentials
@@ -29,6 +29,8 @@ _RETRY_OPTION = "maxRetriesOnFailure"
 _SLOW_DOWN = frozenset({418, 429})
 _HOLD_S = 5.0  # Where the venue does not say how long.
 _MARKETS_FRESH_S = 3600.0
+_USED = "x-mbx-used-weight-1m"
+_ORDER_PATHS = frozenset({"order", "algoOrder", "batchOrders", "create", "orders", "AddOrder", "exchange"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,9 @@ class Quiet:
 class Guarded(Quiet):
     """A client for requests: paced with all others, and it remembers its last exchange of messages."""
 
-    tw_pacer: Pacer | None = None
+    tw_pacer: Pace | None = None
     tw_last: Exchange | None = None
+    tw_is_order: bool = False
     tw_stamp: datetime | None = None
 
     def milliseconds(self) -> int:
@@ -110,9 +113,16 @@ class Guarded(Quiet):
         stamp = self.tw_stamp
         return super().milliseconds() if stamp is None else int(stamp.timestamp() * 1000)
 
+    def fetch2(self, path: str, api: Any = "public", method: str = "GET", *rest: Any, **named: Any) -> Any:
+        """What is asked for is remembered, because the rate limit counts orders apart."""
+        self.tw_is_order = method == "POST" and path.rpartition("/")[2] in _ORDER_PATHS
+        return super().fetch2(path, api, method, *rest, **named)  # type: ignore[misc]
+
     def throttle(self, cost: float | None = None) -> None:
         if self.tw_pacer is not None:
-            self.tw_pacer.take(self.rateLimit * (1 if cost is None else cost) / 1000)  # type: ignore[attr-defined]
+            weight = 1 if cost is None else cost
+            seconds = self.rateLimit * weight / 1000  # type: ignore[attr-defined]
+            self.tw_pacer.admit(weight, seconds, is_order=self.tw_is_order)
 
     def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         held_s = self.tw_pacer.held_s if self.tw_pacer is not None else 0.0
@@ -128,10 +138,17 @@ class Guarded(Quiet):
     ) -> str:
         if self.tw_last is not None:
             self.tw_last.status, self.tw_last.body = code, text
-        if self.tw_pacer is not None and code in _SLOW_DOWN:
-            wish = str((answered or {}).get("Retry-After", ""))
-            self.tw_pacer.hold(float(wish) if wish.isdigit() else _HOLD_S)
+        if self.tw_pacer is not None:
+            self._tell_pace(self.tw_pacer, code, {str(name).lower(): told for name, told in (answered or {}).items()})
         return super().on_rest_response(code, reason, url, method, answered, text, *sent)  # type: ignore[misc]
+
+    @staticmethod
+    def _tell_pace(pace: Pace, code: int, headers: Mapping[str, Any]) -> None:
+        used, wish = str(headers.get(_USED, "")), str(headers.get("retry-after", ""))
+        if used.isdigit():
+            pace.learn(float(used))
+        if code in _SLOW_DOWN:
+            pace.hold(float(wish) if wish.isdigit() else _HOLD_S)
 
 
 def rebase(urls: Any, base_url: str) -> Any:
@@ -188,7 +205,7 @@ def connect(
 class Clients:
     """The clients of one account, each used by one thread at a time; markets are loaded once for all of them."""
 
-    def __init__(self, link: Connection, clock: Clock, credentials: Credentials | None, pacer: Pacer | None) -> None:
+    def __init__(self, link: Connection, clock: Clock, credentials: Credentials | None, pacer: Pace | None) -> None:
         self.link, self.clock = link, clock
         self._credentials, self._pacer = credentials, pacer
         self._idle: LifoQueue[Any] = LifoQueue()

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import reading
-from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.guard import Guard
+from common.adapters.ccxt_venue.pacing import Pace, Pacer
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
 from common.ports.clock import Clock
@@ -27,9 +28,10 @@ _DEPTH = 20
 class CcxtMarketData:
     """Market data of one venue, safe to share among threads; implements ports.venue.MarketData."""
 
-    def __init__(self, link: Connection, clock: Clock, pacer: Pacer | None = None) -> None:
+    def __init__(self, link: Connection, clock: Clock, pacer: Pace | None = None, guard: Guard | None = None) -> None:
         self._link, self._row, self._clock = link, link.capability, clock
         self._clients = Clients(link, clock, None, pacer or Pacer())
+        self._guard = guard or Guard(None, link.name)
 
     @property
     def name(self) -> str:
@@ -37,8 +39,12 @@ class CcxtMarketData:
         return self._link.name
 
     def _ask(self, question: Callable[[Any], T]) -> T:
+        permit = self._guard.check()
         with self._clients.lease(self._link.read_timeout_s) as client:
-            return reading(self._row, client, (), lambda: question(self._clients.with_markets(client)))
+            try:
+                return reading(self._row, client, (), lambda: question(self._clients.with_markets(client)))
+            finally:
+                self._guard.report(permit, client.tw_last)
 
     def instruments(self) -> Sequence[Instrument]:
         """Every instrument of the venue's market type that settles in an asset we know, as of now."""

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import is_not_found, placing, reading
-from common.adapters.ccxt_venue.pacing import Pacer
+from common.adapters.ccxt_venue.guard import Guard
+from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
 from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
 from common.domain.money import ZERO
-from common.domain.order import OrderIntent, OrderType
+from common.domain.order import OrderIntent, OrderRole, OrderType
 from common.ports.clock import Clock
+from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Credentials, VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 T = TypeVar("T")
@@ -26,6 +28,11 @@ _PAGE = 1000
 _WEEK = timedelta(days=7)
 _CLOCK_LEAD = timedelta(minutes=1)
 _CLOCK_OFFSET_MAX = timedelta(seconds=1)
+_PURPOSE = {
+    OrderRole.STOP: CallClass.PROTECTIVE,
+    OrderRole.EXIT: CallClass.EXIT,
+    OrderRole.ENTRY: CallClass.ENTRY,
+}
 
 
 class CcxtVenue:
@@ -40,14 +47,16 @@ class CcxtVenue:
         link: Connection,
         clock: Clock,
         credentials: Credentials,
-        pacer: Pacer | None = None,
+        pacer: Pace | None = None,
         settle: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._link, self._row, self._clock = link, link.capability, clock
         self._clients = Clients(link, clock, credentials, pacer or Pacer())
         self._secrets = (credentials.key, credentials.secret, *credentials.extra.values())
         self._settle = settle or min(link.capability.settles, key=lambda asset: (asset != "USDT", asset))
         self._ids = ClientIds()
+        self._guard = guard or Guard(None, link.name)
 
     @property
     def validity(self) -> timedelta:
@@ -81,8 +90,11 @@ class CcxtVenue:
                 client.tw_stamp = None
             return self._acknowledged(answer, intent, wire_id)
 
-        with self._clients.lease(self._link.place_timeout_s) as client:
-            order = placing(self._row, client, self._secrets, lambda: send(client))
+        with self._clients.lease(self._link.place_timeout_s) as client, calling(_PURPOSE[intent.role]):
+            try:
+                order = placing(self._row, client, self._secrets, lambda: send(client))
+            except Crowded as crowded:
+                raise Refused("NOT_SENT", str(crowded)) from None
         self._ids.learn(order.venue_order_id, intent.client_order_id)
         return order
 
@@ -143,7 +155,8 @@ class CcxtVenue:
                 if not is_not_found(self._row, client, error):
                     raise
 
-        self._ask(ask)
+        with self._clients.lease(self._link.read_timeout_s) as client, calling(CallClass.EXIT):
+            reading(self._row, client, self._secrets, lambda: ask(client))
 
     def _identity(self, client: Any, intent: OrderIntent) -> tuple[str | None, dict[str, Any]] | None:
         """(venue's id, parameters) that name the order to the venue: our id where it takes it, its own where not."""
@@ -366,7 +379,7 @@ class CcxtVenue:
 
         if self._row.market_type != "swap":
             return
-        with self._clients.lease(self._link.read_timeout_s) as client:
+        with self._clients.lease(self._link.read_timeout_s) as client, calling(CallClass.ENTRY):
             try:
                 placing(self._row, client, self._secrets, lambda: send(client))
             except OutcomeUnknown as unknown:
@@ -391,8 +404,12 @@ class CcxtVenue:
         return offset
 
     def _ask(self, question: Callable[[Any], T]) -> T:
+        permit = self._guard.check()
         with self._clients.lease(self._link.read_timeout_s) as client:
-            return reading(self._row, client, self._secrets, lambda: question(client))
+            try:
+                return reading(self._row, client, self._secrets, lambda: question(client))
+            finally:
+                self._guard.report(permit, client.tw_last)
 
 
 class ClientIds:
