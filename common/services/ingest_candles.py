@@ -78,23 +78,41 @@ def _is_sound(venue: str, symbol: str, candle: Candle) -> bool:
 
 def refill(
     fleet: Fleet, venue: str, symbols: Sequence[str], timeframe: Timeframe, until: datetime, history: int = 0
-) -> Mapping[str, int]:
-    """Fetch what `symbols` lack between their last stored candle and `until`; returns candles kept per symbol asked.
+) -> int:
+    """Fetch what `symbols` lack of the last `history` candles before `until`, at least the policy's; returns how many.
 
-    A market without history gets the last `history` candles, at least the policy's. One request serves every tenant.
+    What is missing after the last stored candle is always asked for; what is missing before the first one, because the
+    stream was here earlier, once per process. One request serves every tenant.
     """
-    with fleet.store.unit_of_work(None) as uow:
-        known = uow.candles.last_closed_at(venue, str(timeframe))
     history = max(history, fleet.policy.history_candles)
+    with fleet.store.unit_of_work(None) as uow:
+        last = uow.candles.last_closed_at(venue, str(timeframe))
+        first = uow.candles.first_opened_at(venue, str(timeframe))
     oldest = until - timeframe.duration * history
-    market, kept = fleet.market(venue), {}
+    found: list[ClosedCandle] = []
+    looked: list[tuple[str, str, str]] = []
     for symbol in symbols:
-        since = max(known.get(symbol, oldest), oldest)
-        if since < until:
-            try:
-                fetched = market.candles(symbol, timeframe, since, history)
-            except NotFound as error:
-                log.warning("no candles of %s: %s", symbol, error)
-                continue
-            kept[symbol] = ingest_candles(fleet, venue, symbol, timeframe, [c for c in fetched if c.closed_at <= until])
+        key = (venue, symbol, str(timeframe))
+        if first.get(symbol, until) > oldest and fleet.looked_back.get(key, 0) < history:
+            found += _fetched(fleet, venue, symbol, timeframe, oldest, min(first.get(symbol, until), until))
+            looked.append(key)
+        since = max(last.get(symbol, until), oldest)
+        found += _fetched(fleet, venue, symbol, timeframe, since, until)
+    kept = _store(fleet, venue, _sound(venue, found), only_next=False)
+    # Only what is kept was looked for: an attempt that failed on its way must be made again.
+    fleet.looked_back.update(dict.fromkeys(looked, history))
     return kept
+
+
+def _fetched(
+    fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, since: datetime, until: datetime
+) -> list[ClosedCandle]:
+    wanted = (until - since) // timeframe.duration
+    if wanted < 1:
+        return []
+    try:
+        candles = fleet.market(venue).candles(symbol, timeframe, since, wanted)
+    except NotFound as error:
+        log.warning("no candles of %s: %s", symbol, error)
+        return []
+    return [ClosedCandle(symbol, timeframe, candle) for candle in candles if candle.closed_at <= until]
