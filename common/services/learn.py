@@ -67,13 +67,17 @@ def learn(
     account: Account,
     seen: Sequence[tuple[Order, VenueOrder]],
     fills: Sequence[VenueFill],
-) -> None:
-    """Orders as the venue shows them with all of `fills`: states, then fills, then the states that fills had to prove."""
+) -> list[VenueFill]:
+    """Orders as the venue shows them with all of `fills`: states, then fills, then the states that fills had to prove.
+
+    Returns the fills that belong to no order of ours.
+    """
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
-    learn_fills(fleet, uow, account, fills)
+    strangers = learn_fills(fleet, uow, account, fills)
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
+    return strangers
 
 
 def _current(uow: UnitOfWork, order: Order) -> Order:

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from common.domain.errors import NotFound
 from common.domain.money import ZERO
+from common.domain.order import WORKING, Order
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder, VenuePosition
 from common.services.fleet import Fleet
-from common.services.learn import learn_fills, learn_order
+from common.services.learn import learn, learn_order
 from common.store import UnitOfWork
 
 
@@ -22,10 +23,12 @@ from common.store import UnitOfWork
 class Statement:
     """What the venue holds of an account, and what our book held when it was asked.
 
+    `ended` are orders of ours that were working and are not among its open `orders` any more, as the venue shows them.
     `is_still` when the venue's positions did not move while it was being read.
     """
 
     orders: Sequence[VenueOrder]
+    ended: Sequence[tuple[Order, VenueOrder]]
     positions: Mapping[str, Decimal]
     fills: Sequence[VenueFill]
     book: Mapping[str, Decimal]
@@ -53,18 +56,25 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
 
 
 def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Statement:
-    """Positions, open orders and fills, and the positions once more to know whether they stood still."""
+    """Positions, fills and orders, and the positions once more to know whether they stood still.
+
+    Orders are asked for after the fills: a stop that has triggered carries another id from then on, and so do its fills.
+    """
     book = _book(uow, account)
     before = _quantities(venue.positions())
-    orders = list(venue.open_orders())
-    symbols = sorted({*before, *(o.intent.instrument for o in uow.orders.live(account.id))})
+    live = uow.orders.live(account.id)
+    symbols = sorted({*before, *(o.intent.instrument for o in live)})
     symbols = sorted({*symbols, *(p.instrument for p in uow.positions.open(account.id))})
     fills: list[VenueFill] = []
     for symbol in symbols:
         last = uow.fills.last_at(account.id, symbol)
         since = (last or fleet.clock.now() - fleet.policy.memory) - fleet.policy.overlap
         fills.extend(venue.fills(symbol, since))
-    return Statement(orders, before, fills, book, before == _quantities(venue.positions()))
+    orders = list(venue.open_orders())
+    shown = {item.client_order_id for item in orders}
+    gone = [o for o in live if o.status in WORKING and o.intent.client_order_id not in shown]
+    ended = [(order, item) for order in gone if (item := venue.find(order.intent)) is not None]
+    return Statement(orders, ended, before, fills, book, before == _quantities(venue.positions()))
 
 
 def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
@@ -79,7 +89,7 @@ def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Stateme
     moved = not statement.is_still or _book(uow, account) != statement.book
     for item in statement.orders:
         _adopt(fleet, uow, account, item, now)
-    strangers = learn_fills(fleet, uow, account, statement.fills)
+    strangers = learn(fleet, uow, account, statement.ended, statement.fills)
     # What an order in doubt did cannot be told from what a stranger did before its fate is known.
     doubtful = {order.intent.instrument for order in uow.orders.in_doubt(account.id)}
     for fill in strangers:
