@@ -82,8 +82,9 @@ _DEPTHS = """
 """
 
 _PROFITS = """
-    SELECT t.id, t.name, t.state, coalesce(b.equity, 0) AS equity, coalesce(p.net_profit, 0) AS net_profit,
-        coalesce(p.fees, 0) AS fees, coalesce(p.held, 0) AS held
+    SELECT t.id, t.name, t.state, round(coalesce(b.equity, 0), 8) AS equity,
+        round(coalesce(p.net_profit, 0), 8) AS net_profit,
+        round(coalesce(p.fees, 0), 8) AS fees, coalesce(p.held, 0) AS held
     FROM tenants AS t
     LEFT JOIN (SELECT tenant_id, sum(equity) AS equity FROM account_balances GROUP BY tenant_id) AS b
         ON b.tenant_id = t.id
