@@ -57,3 +57,105 @@ def data_verify(path: MaybePlace = None, as_json: AsJson = False, world: World =
     from cli.data import verify
 
     verify(path, as_json, world)
+
+
+backtest_app = typer.Typer(no_args_is_help=True, help="Backtests on the very functions the fleet runs.")
+
+StrategyName = Annotated[str, typer.Option("--strategy", help="Name of the strategy: tradewinds strategies list.")]
+Params = Annotated[
+    list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the strategy; repeatable.")
+]
+Limits = Annotated[
+    list[str] | None, typer.Option("--limit", metavar="NAME=VALUE", help="A limit of the risk profile; repeatable.")
+]
+Since = Annotated[str | None, typer.Option("--from", metavar="DATE", help="First moment traded, UTC: 2021-01-01.")]
+Until = Annotated[str | None, typer.Option("--to", metavar="DATE", help="End of the candles, not included.")]
+Risk = Annotated[str | None, typer.Option("--risk", help="Risk profile: standard, scalper, futures or spot.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of candle files; the stored candles without it.")]
+Equity = Annotated[float, typer.Option("--equity", min=1, help="What the account begins with.")]
+Fee = Annotated[float | None, typer.Option("--fee-bps", min=0, help="Fee of every fill in basis points.")]
+Slippage = Annotated[
+    float | None, typer.Option("--slippage-bps", min=0, help="What market fills pay beyond the price.")
+]
+Spread = Annotated[
+    float | None, typer.Option("--spread-bps", min=0, help="Whole spread of the book assumed at a close.")
+]
+Latency = Annotated[str | None, typer.Option("--latency", metavar="DURATION", help="From decision to fill: 2s.")]
+VenueName = Annotated[str | None, typer.Option("--venue", help="Venue of the stored candles.")]
+Folders = Annotated[
+    list[Path] | None, typer.Option("--strategies", help="Folder with strategies of your own; repeatable.")
+]
+
+
+@backtest_app.command("run")
+def backtest_run(
+    strategy: StrategyName,
+    param: Params = None,
+    instruments: Symbols = "",
+    timeframe: Frame = None,
+    since: Since = None,
+    until: Until = None,
+    risk: Risk = None,
+    limit: Limits = None,
+    data: Data = None,
+    equity: Equity = 10_000,
+    fee_bps: Fee = None,
+    slippage_bps: Slippage = None,
+    spread_bps: Spread = None,
+    latency: Latency = None,
+    strategies: Folders = None,
+    report: Annotated[Path | None, typer.Option(help="Write a report with charts to this HTML file.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write trades, decisions and equity into this folder.")] = None,
+    venue: VenueName = None,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Run a strategy over recorded candles, judged, sized and left as the fleet would.
+
+    Example: tradewinds backtest run --strategy confluence --data ../candles --from 2021-03-01 --risk futures
+    """
+    from cli.backtest import Wanted, run_backtest
+    from cli.wishes import wishes_of
+
+    wishes = wishes_of(
+        strategy, param, instruments, timeframe, since, until, risk, limit, equity, fee_bps, slippage_bps, spread_bps,
+        latency, strategies,
+    )  # fmt: skip
+    run_backtest(Wanted(wishes, data, venue, world, as_json, report, export))
+
+
+@backtest_app.command("why")
+def backtest_why(
+    number: Annotated[int, typer.Argument(help="Number of the trade in the order of closing, from 1.")],
+    strategy: StrategyName,
+    signal: Annotated[bool, typer.Option("--signal", help="The number is a signal's, vetoed ones too.")] = False,
+    param: Params = None,
+    instruments: Symbols = "",
+    timeframe: Frame = None,
+    since: Since = None,
+    until: Until = None,
+    risk: Risk = None,
+    limit: Limits = None,
+    data: Data = None,
+    equity: Equity = 10_000,
+    fee_bps: Fee = None,
+    slippage_bps: Slippage = None,
+    spread_bps: Spread = None,
+    latency: Latency = None,
+    strategies: Folders = None,
+    venue: VenueName = None,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Why a backtest made one trade: the same run once more, with the judges of that trade watched.
+
+    Example: tradewinds backtest why 17 --strategy confluence --data ../candles
+    """
+    from cli.backtest import Wanted, explain_trade
+    from cli.wishes import wishes_of
+
+    wishes = wishes_of(
+        strategy, param, instruments, timeframe, since, until, risk, limit, equity, fee_bps, slippage_bps, spread_bps,
+        latency, strategies,
+    )  # fmt: skip
+    explain_trade(Wanted(wishes, data, venue, world, as_json), number, of_signals=signal)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.brain import data_app
+from cli.brain import backtest_app, data_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
@@ -25,6 +25,7 @@ demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
 RUN, ASK, ACT, RESEARCH = "Run the fleet", "Ask", "Act", "Research"
 app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
+app.add_typer(backtest_app, name="backtest", rich_help_panel=RESEARCH)
 app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
 app.add_typer(config_app, name="config", rich_help_panel=ASK)

@@ -1,15 +1,41 @@
-"""Fits the doors of work that needs no fleet: recorded candles on disk, without settings, database or broker."""
+"""Fits the doors of work that needs no fleet: candles, results and strategies on disk, without settings or database."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from common.adapters.recorded import RecordedFolder
+from common.adapters.process_figures import age_s, peak_mb
 from common.ports.recorded import RecordedCandles
 
-__all__ = ["recorded_candles"]
+__all__ = ["age_s", "find_strategies", "peak_mb", "recorded_candles", "row_writer"]
 
 
 def recorded_candles(place: Path) -> RecordedCandles:
     """The candle files at or below `place`; raises InvalidInput where there is nothing."""
+    from common.adapters.recorded import RecordedFolder
+
     return RecordedFolder(place)
+
+
+def row_writer() -> Callable[[Path, str, Sequence[Mapping[str, Any]]], list[Path]]:
+    """What writes rows as Parquet and CSV: (folder, name, rows) to the files written."""
+    from common.adapters.recorded.writing import write_rows
+
+    return write_rows
+
+
+def find_strategies(folders: Sequence[Path], wanted: str | None = None) -> None:
+    """Make the strategies in `folders` known, and those of installed packages unless `wanted` is known without them.
+
+    Raises InvalidInput naming a file that cannot be run or a name that is taken.
+    """
+    from common.adapters.strategy_folder import load_folder, load_packages
+    from common.domain.strategies import names
+
+    for folder in folders:
+        load_folder(folder)
+    # Looking through what is installed takes a while; a strategy that is known already needs none of it.
+    if wanted is None or wanted not in names():
+        load_packages()

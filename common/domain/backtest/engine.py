@@ -36,13 +36,14 @@ from common.domain.backtest.leaving import Leaving, find_leaving
 from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times
 from common.domain.errors import InvalidInput
 from common.domain.indicators.series import Series
-from common.domain.market import EPOCH
+from common.domain.market import EPOCH, MarketState
 from common.domain.money import ONE, ZERO, round_to
 from common.domain.order import entry_order_id
 from common.domain.position import Position, position_id
-from common.domain.risk.judge import judge, propose, reservation
+from common.domain.risk.book import Book
+from common.domain.risk.judge import Assessment, Proposal, assessments, context_of, judge, propose, reservation
 from common.domain.risk.limits import Limits
-from common.domain.risk.verdict import Approved, Level, Reservation, Rule, Veto
+from common.domain.risk.verdict import Approved, Level, Reservation, Rule, Verdict, Veto
 from common.domain.signal import ExitPlan, Side, Signal, signal_id
 from common.domain.strategies import Entries, Strategy, signal_at
 from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
@@ -119,14 +120,39 @@ class Prepared:
     leaves_short: list[int]
 
 
-def run(setup: Setup, *, judge_all: bool = False) -> Result:
+@dataclass(slots=True)
+class Witness:
+    """Keeps what the judges saw of the signals `wanted`, each (market, strategy, bar)."""
+
+    wanted: frozenset[tuple[int, int, int]]
+    seen: dict[tuple[int, int, int], Trial] = field(default_factory=dict)
+
+
+class Trial(NamedTuple):
+    """Everything a verdict followed from."""
+
+    signal: Signal
+    proposal: Proposal
+    market: MarketState
+    book: Book
+    limits: Limits
+    now: datetime
+    verdict: Verdict
+
+    def assessments(self) -> list[Assessment]:
+        """Every rule with what it measured, those that passed too."""
+        context = context_of(self.proposal, self.signal, None, self.market, self.book, self.limits, now=self.now)
+        return assessments(context)
+
+
+def run(setup: Setup, *, judge_all: bool = False, witness: Witness | None = None) -> Result:
     """The backtest of `setup`. With `judge_all` every entry goes through the full judge: same result, more slowly.
 
-    Raises InvalidInput when there is nothing to run.
+    `witness` is told what the judges saw. Raises InvalidInput when there is nothing to run.
     """
     if not setup.markets or not setup.strategies:
         raise InvalidInput("backtest", "empty", "at least one market and one strategy")
-    return _Run(setup, _prepared(setup), judge_all).result()
+    return _Run(setup, _prepared(setup), judge_all, witness).result()
 
 
 def _prepared(setup: Setup) -> dict[tuple[int, int], Prepared]:
@@ -216,8 +242,11 @@ class Marks:
 
 
 class _Run:
-    def __init__(self, setup: Setup, prepared: dict[tuple[int, int], Prepared], judge_all: bool) -> None:
+    def __init__(
+        self, setup: Setup, prepared: dict[tuple[int, int], Prepared], judge_all: bool, witness: Witness | None
+    ) -> None:
         self.setup = setup
+        self.witness = witness
         self.prepared = prepared
         self.judge_all = judge_all
         self.venue = setup.markets[0].instrument.venue
@@ -308,7 +337,10 @@ class _Run:
     def verdict(
         self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan, profit: float
     ) -> Approval | Veto:
-        if item.is_clear[order] and not self.judge_all:
+        is_watched = (
+            self.witness is not None and (item.market, item.strategy, int(item.bars[order])) in self.witness.wanted
+        )
+        if item.is_clear[order] and not self.judge_all and not is_watched:
             asked = self.asked(item, int(item.bars[order]), side, plan)
             found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
@@ -327,6 +359,9 @@ class _Run:
         book = ledger.book(now, self.unrealised(at_ms))
         proposal = propose(signal, ledger.account, state, book, setup.limits, now=now, order_prefix=ORDER_PREFIX)
         verdict = judge(proposal, signal, None, state, book, setup.limits, now=now)
+        key = item.market, item.strategy, bar
+        if self.witness is not None and key in self.witness.wanted:
+            self.witness.seen[key] = Trial(signal, proposal, state, book, setup.limits, now, verdict)
         if isinstance(verdict, Approved):
             intent = verdict.intent
             return Approval(intent.quantity, intent.leverage, proposal.exits, verdict.reservation)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from common.domain.backtest.engine import Setup
 from common.domain.backtest.market import FRICTIONLESS, BacktestMarket
 from common.domain.risk.limits import Limits
-from common.domain.strategies import get
+from common.domain.strategies import Strategy, get
+
+NAME = "ema_rsi_reference"
+
+WINDOW = (datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 7, 1, tzinfo=UTC))
+"""The candles every engine is given: opened at or after the first and before the second, none to warm up on."""
 
 STAKE = Decimal(100)
 WALLET = Decimal(1_000_000)
@@ -69,13 +74,17 @@ EVERY_RULE = Limits(
 the stake is counted, hence twice the stake."""
 
 
-def reference_setup(markets: tuple[BacktestMarket, ...]) -> Setup:
-    """The reference strategy on `markets`: a stake of 100 a trade, fills at the candles' own prices."""
+def reference_setup(markets: tuple[BacktestMarket, ...], strategy: Strategy | None = None) -> Setup:
+    """The reference strategy on `markets`: a stake of 100 a trade, fills at the candles' own prices.
+
+    `strategy` may be the reference with other parameters.
+    """
     return Setup(
         markets=markets,
-        strategies=(get("ema_rsi_reference"),),
+        strategies=(strategy or get(NAME),),
         limits=EVERY_RULE,
         equity=WALLET,
         assumptions=FRICTIONLESS,
         expires_in=timedelta(days=10_000),
+        profile="reference",
     )

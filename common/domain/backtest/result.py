@@ -95,9 +95,12 @@ def _ms(position: Position, *, is_opening: bool) -> int:
     return 0 if moment is None else round(moment.timestamp() * 1000)
 
 
-def figures(result: Result) -> Report:
-    """The performance of `result`, from its positions and the equity at the end of every UTC day."""
-    found = curve(result)
+def figures(result: Result, found: Curve | None = None) -> Report:
+    """The performance of `result`, from its positions and the equity at the end of every UTC day.
+
+    `found` is its curve where that is known already.
+    """
+    found = found or curve(result)
     ends: list[int] = np.flatnonzero(np.diff(found.at_ms // DAY_MS, append=-1)).tolist()
     start = [EquityPoint(EPOCH + timedelta(milliseconds=int(found.at_ms[0])), result.setup.equity)] if ends else []
     points = [
