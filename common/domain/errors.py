@@ -6,6 +6,7 @@
     │   ├── InvalidInput  names the field, the value and what would be accepted
     │   ├── NotFound      names what was asked for and what exists
     │   ├── Refused       a definite refusal by the other side, with its code
+    │   │   └── NotNow    … for a reason that passes: clocks differ, or too many requests
     │   └── IllegalMove   a state machine was asked for a move its table does not hold
     └── OutcomeUnknown    it may have happened; ask the venue before acting
 """
@@ -54,6 +55,10 @@ class Refused(Permanent):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"refused with {code}: {message}")
         self.code, self.message = code, message
+
+
+class NotNow(Refused):
+    """Nothing was taken, for a reason that passes: a time stamp, or too many requests. The same wish may be made anew."""
 
 
 class IllegalMove(Permanent):

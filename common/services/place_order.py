@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
+from common.domain.errors import NotFound, NotNow, OutcomeUnknown, Refused, Transient
 from common.domain.job import Job, Stage
 from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
 from common.domain.position import CloseReason
@@ -109,6 +109,9 @@ def _refused(fleet: Fleet, uow: UnitOfWork, order: Order, refusal: Refused) -> s
     uow.risk.lock()
     now = fleet.clock.now()
     keep(uow, order, order.move(OrderStatus.REJECTED, reason=str(refusal)[:200], updated_at=now), now)
+    if isinstance(refusal, NotNow):
+        # What closes a position is asked for again at the next visit, as a new order; an entry's moment is over.
+        return f"not taken now: {refusal.code}"
     position = uow.positions.get(order.intent.position_id)
     if order.intent.role is OrderRole.STOP and position is not None and position.is_open:
         # The price is beyond the stop already, or the venue will not hold it: a naked position is left at once.

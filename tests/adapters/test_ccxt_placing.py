@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.adapters.ccxt_venue import capability
-from common.domain.errors import OutcomeUnknown, Refused
+from common.domain.errors import NotNow, OutcomeUnknown, Refused, Transient
 from common.domain.order import OrderStatus, OrderType
 from tests.adapters.binance_script import KEY, SECRET, intent, order, stop_intent, takes_orders, venue
 from tests.adapters.scripted_server import Answer, Reply, Request, ScriptedServer
@@ -89,6 +89,23 @@ def test_a_code_of_the_allow_list_is_a_refusal(server: ScriptedServer, clock: Ma
         venue(server, clock).place(intent(), clock.now())
     assert (caught.value.code, caught.value.message) == (str(code), "Margin is insufficient.")
     assert len(server.asked(*ORDER)) == 1
+
+
+def test_a_refused_time_stamp_sets_the_clock_and_is_a_refusal_for_now(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    read: list[bool] = []
+    clock.refresh = lambda: read.append(True)  # type: ignore[attr-defined]
+    server.on(*ORDER, refusal(-1021, "Timestamp for this request is outside of the recvWindow."))
+    with pytest.raises(NotNow):
+        venue(server, clock).place(intent(), clock.now())
+    assert read == [True]
+
+
+def test_leverage_that_is_not_set_now_is_set_later(server: ScriptedServer, clock: ManualClock) -> None:
+    server.on("POST", "/fapi/v1/leverage", refusal(-1021, "Timestamp for this request is outside of the recvWindow."))
+    with pytest.raises(Transient):
+        venue(server, clock).set_leverage(intent().instrument, 3)
 
 
 AMBIGUOUS: dict[str, Reply] = {

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from common.domain.errors import Permanent, Refused, Transient
+from common.domain.errors import NotNow, Permanent, Refused, Transient
 from common.domain.job import JobRef, JobState, Stage
 from common.domain.order import OrderRole, OrderStatus
 from common.domain.position import CloseReason
@@ -391,6 +391,21 @@ def test_a_position_whose_stop_is_refused_is_left_at_once(world: World, house: H
     assert (position.is_open, position.close_reason) == (False, CloseReason.STOP)
     assert world.statuses(house, OrderRole.STOP) == [S.REJECTED]
     assert world.at_venue(house).held[SOL] == 0
+
+
+def test_a_stop_that_is_not_taken_now_is_asked_for_anew_and_the_position_is_kept(world: World, house: House) -> None:
+    world.approve(house)
+    place(world)
+    world.door_of(house).fails["place"] = NotNow("-1021", "timestamp outside of the window")
+    world.run(world.take(Stage.PLACE))
+    before = world.statuses(house, OrderRole.STOP)
+    world.door_of(house).fails.clear()
+    world.visit(house)
+    world.work()
+    position = world.position(house)
+    assert position is not None
+    assert (position.is_open, before) == (True, [S.REJECTED])
+    assert sorted(world.statuses(house, OrderRole.STOP)) == [S.ACCEPTED, S.REJECTED]
 
 
 def test_a_stop_refused_when_nothing_is_held_any_more_calls_for_nothing(world: World, house: House) -> None:

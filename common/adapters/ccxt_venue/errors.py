@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Exchange
 from common.adapters.ccxt_venue.redaction import redact
-from common.domain.errors import OutcomeUnknown, Permanent, Refused, TradewindsError, Transient
+from common.domain.errors import NotNow, OutcomeUnknown, Permanent, Refused, TradewindsError, Transient
 
 T = TypeVar("T")
 
@@ -61,11 +61,15 @@ def placing(row: Capability, client: Any, secrets: Sequence[str], send: Callable
     code, text = told(row, last)
     message = describe(last, error, code, text, secrets)
     failure: TradewindsError
+    is_untimely = isinstance(error, ccxt.InvalidNonce)
+    if is_untimely:
+        _set_clock(client)
     if is_definite_refusal(row, last, code, text):
-        failure = Refused(code, redact(text, secrets))
+        failure = (NotNow if is_untimely else Refused)(code, redact(text, secrets))
     elif last is None and isinstance(error, ccxt.BaseError):
         # No request was even begun: nothing has left this process, which is as definite as it gets.
-        failure = Refused("NOT_SENT", redact(f"{type(error).__name__}: {error}", secrets))
+        is_passing = isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded)
+        failure = (NotNow if is_passing else Refused)("NOT_SENT", redact(f"{type(error).__name__}: {error}", secrets))
     else:
         failure = OutcomeUnknown(message)
     del error
@@ -89,10 +93,20 @@ def reading(row: Capability, client: Any, secrets: Sequence[str], ask: Callable[
         message = redact(f"{type(error).__name__}: {error}", secrets)
     # Reads that can never succeed by asking again.
     hopeless = (ccxt.AuthenticationError, ccxt.NotSupported, ccxt.BadSymbol, ccxt.ArgumentsRequired, ccxt.BadRequest)
-    is_hopeless = isinstance(error, hopeless) and not isinstance(error, ccxt.InvalidNonce)
+    is_untimely = isinstance(error, ccxt.InvalidNonce)
+    if is_untimely:
+        _set_clock(client)
+    is_hopeless = isinstance(error, hopeless) and not is_untimely
     failure = Permanent(message) if is_hopeless else Transient(message)
     del error
     raise failure
+
+
+def _set_clock(client: Any) -> None:
+    """Read the venue's clock anew, where ours follows it: the next request must not be refused for the same reason."""
+    refresh = getattr(client.tw_clock, "refresh", None)
+    if refresh is not None:
+        refresh()
 
 
 def is_not_found(row: Capability, client: Any, error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import is_not_found, placing, reading
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
-from common.domain.errors import NotFound, OutcomeUnknown, Refused, Transient
+from common.domain.errors import NotFound, NotNow, OutcomeUnknown, Refused, Transient
 from common.domain.money import ZERO
 from common.domain.order import OrderIntent, OrderRole, OrderType
 from common.ports.clock import Clock
@@ -94,7 +94,7 @@ class CcxtVenue:
             try:
                 order = placing(self._row, client, self._secrets, lambda: send(client))
             except Crowded as crowded:
-                raise Refused("NOT_SENT", str(crowded)) from None
+                raise NotNow("NOT_SENT", str(crowded)) from None
         self._ids.learn(order.venue_order_id, intent.client_order_id)
         return order
 
@@ -382,7 +382,7 @@ class CcxtVenue:
         with self._clients.lease(self._link.read_timeout_s) as client, calling(CallClass.ENTRY):
             try:
                 placing(self._row, client, self._secrets, lambda: send(client))
-            except OutcomeUnknown as unknown:
+            except (OutcomeUnknown, NotNow) as unknown:
                 failure = Transient(str(unknown))  # Setting it again is harmless.
             else:
                 return
