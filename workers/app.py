@@ -70,8 +70,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
+settings = read_settings()
 app = Celery("tradewinds")
-app.conf.update(configuration(read_settings()))
+app.conf.update(configuration(settings))
 app.steps["worker"].add(Waker)
 
 

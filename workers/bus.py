@@ -1,4 +1,4 @@
-"""Rings a stage by Celery message: ids only, many jobs of one stage in one message."""
+"""Rings a stage by Celery message: ids only, many jobs of one stage in one message, under one seal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from common.domain.errors import Transient
 from common.domain.job import JobRef, Stage
 from workers.queues import STAGE_QUEUES
+from workers.seal import seal_now
 
 
 class CeleryBus:
@@ -26,7 +27,8 @@ class CeleryBus:
             with app.producer_or_acquire() as producer:
                 for stage, items in by_stage.items():
                     for batch in _batches(items, STAGE_QUEUES[stage].batch):
-                        app.send_task(stage.value, kwargs={"jobs": batch}, producer=producer, retry=False)
+                        arguments = {"jobs": batch, **seal_now(stage, batch)}
+                        app.send_task(stage.value, kwargs=arguments, producer=producer, retry=False)
         except (OperationalError, OSError) as error:
             raise Transient(f"broker: {error}") from error
 

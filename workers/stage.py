@@ -17,6 +17,7 @@ from common.telemetry import bound, metrics
 from workers.app import app
 from workers.fleet import current_fleet
 from workers.queues import STAGE_QUEUES
+from workers.seal import objection_now
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +28,15 @@ def stage(name: Stage) -> Callable[[Request], Any]:
     """A task of stage `name`: with `jobs` it runs them; with readable arguments it asks the decorated function first.
 
     The decorated function turns readable arguments (`celery call`) into the job they mean. What cannot be meant is
-    answered in the log and kept as a failed job under the task's id, for `tradewinds why`.
+    answered in the log and kept as a failed job under the task's id, for `tradewinds why`. A message that names jobs
+    without a seal of ours is not heard at all; readable arguments need none, for they can only name what exists.
     """
 
     def decorate(request: Request) -> Any:
         @wraps(request)
-        def ring(self: Any, jobs: list[list[str | None]] | None = None, **readable: Any) -> None:
+        def ring(self: Any, jobs: list[list[str | None]] | None = None, seal: Any = None, **readable: Any) -> None:
+            if jobs is not None and _is_forged(name, jobs, seal):
+                return
             fleet = current_fleet()
             refs = _asked(fleet, self, name, request, jobs, readable)
             for ref in refs:
@@ -42,6 +46,15 @@ def stage(name: Stage) -> Callable[[Request], Any]:
         return app.task(name=name.value, bind=True, time_limit=limit, soft_time_limit=limit - 5)(ring)
 
     return decorate
+
+
+def _is_forged(name: Stage, jobs: list[list[str | None]], seal: object) -> bool:
+    why = objection_now(name, jobs, seal)
+    if why:
+        # What a forger wrote does not belong into our log.
+        log.warning("a message for %s was dropped: %s", name.value, why)
+        metrics().job(name.value, "forged", 0.0)
+    return bool(why)
 
 
 def _named(name: Stage, jobs: list[list[str | None]]) -> list[JobRef]:
