@@ -172,7 +172,7 @@ def forged_delivery(world: World, dice: random.Random) -> str:
     refs = [*_refs(world, "= 'pending'", "DESC")[:10], JobRef(uuid4(), Stage.PLACE, None)]
     for ref in refs:
         named = [[str(ref.id), str(ref.tenant_id) if ref.tenant_id else None]]
-        seal = dice.choice([None, {"expires": 4_000_000_000, "mac": "00" * 32}])
+        seal = dice.choice([None, {"v": 1, "expires": 4_000_000_000, "mac": "00" * 32}])
         arguments = {"jobs": named} | ({"seal": seal} if seal else {})
         with suppress(Exception):  # A broker that is down takes no forged message either.
             app.send_task(ref.stage.value, kwargs=arguments, retry=False)
