@@ -84,12 +84,12 @@ def _outcomes(world: World, root: Any) -> None:
         laws.broken("I1", f"signal {item.signal_id}", f"it has no outcome for account {item.account_id}")
     for stage, key, outcome in root.execute("SELECT stage, key, outcome FROM jobs WHERE state = 'failed'"):
         laws.broken("I1", f"{stage} {key}", f"it failed for good: {outcome}")
-    rows = root.execute("SELECT payload FROM jobs WHERE stage = 'signal.scan' AND state = 'done' ORDER BY key").fetchall()
+    rows = root.execute("SELECT payload, outcome FROM jobs WHERE stage = 'signal.scan' AND state = 'done' ORDER BY key").fetchall()
     raised = {(row[0], row[1]) for row in root.execute("SELECT instrument, closed_at FROM signals")}
-    for (payload,) in rows:
+    for payload, outcome in rows:
         for symbol, closed_at in _expected(world, payload):
             if (symbol, closed_at) not in raised:
-                laws.broken("I1", f"{symbol} at {closed_at}", "it was scanned and the signal is not there")
+                laws.broken("I1", f"{symbol} at {closed_at}", f"it was scanned and the signal is not there: {outcome}")
 
 
 def _expected(world: World, payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -89,7 +89,7 @@ _MOST = {
     "cancel_race": 0.5,
     "halt": 0.06,
     "stranger": 0.02,
-    "beat": 0.5,
+    "beat": 0.35,
     "clock_jump": 0.02,
 }
 

@@ -13,7 +13,7 @@ from simulation.hub import KillPoint
 from simulation.laws import Violation
 from simulation.world import World
 
-LENGTH_S = 190.0
+LENGTH_S = 150.0
 STEPS_MOST = 1_200
 ROUNDS_MOST = 40
 IN_DOUBT_S = 33.0
@@ -114,7 +114,7 @@ def _peace(world: World, database: Database) -> None:
     for number in range(ROUNDS_MOST):
         waiting, first = database.root.execute(_WAITING).fetchone() or (0, None)
         moving = world.venue.in_flight or any(o.changes_at and o.is_open for a in world.venue.accounts.values() for o in a.orders)
-        if not waiting and not moving and number >= 2:
+        if not waiting and not moving and number >= 1:
             break
         _advance(world, 4.0)
         if first is not None:

@@ -46,9 +46,9 @@ POLICY = Policy(live_trading=True, history_candles=30, market_fresh_s=0.0)
 
 PERIODS_S: Mapping[str, float] = {
     "signal.schedule": 11.0,
-    "position.tick": 9.0,
-    "maintenance.relay": 5.0,
-    "maintenance.reconcile": 30.0,
+    "position.tick": 15.0,
+    "maintenance.relay": 7.0,
+    "maintenance.reconcile": 40.0,
     "maintenance.equity": 60.0,
 }
 
