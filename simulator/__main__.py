@@ -15,6 +15,7 @@ from aiohttp import web
 
 from simulator.app import Options, World
 from simulator.errors import BadArguments, StateMismatch
+from simulator.personality import BINANCE_FUTURES, PERSONALITIES
 
 DESCRIPTION = """\
 A practice world on one address: a venue that speaks Binance USD-M futures REST (/fapi, /sapi) and WebSocket
@@ -59,12 +60,14 @@ def parse(arguments: list[str]) -> tuple[Options, bool]:
                         help="seconds the model takes (default %(default)s)")  # fmt: skip
     parser.add_argument("--weight-limit", type=_whole(0, 10**9), default=2400,
                         help="request weight per minute and address, 0 for none (default %(default)s, as Binance)")  # fmt: skip
+    parser.add_argument("--personality", choices=list(PERSONALITIES), default=BINANCE_FUTURES.name,
+                        help="which venue's behaviour accounts meet that name none (default %(default)s)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="write log lines as JSON")
     given = parser.parse_args(arguments)
     symbols = tuple(part.strip() for part in given.symbols.split(",") if part.strip())
     options = Options(
         given.host, given.port, given.state, given.market, given.speed, given.seed, symbols, given.start,
-        given.warmup_candles, given.model_latency, given.weight_limit,
+        given.warmup_candles, given.model_latency, given.weight_limit, given.personality,
     )  # fmt: skip
     return options, given.json
 

@@ -61,6 +61,7 @@ class Account:
     leverages: dict[str, int] = field(default_factory=dict)
     listen_key: str = ""
     listen_key_until_ms: int = 0
+    personality: str = ""  # empty: the venue's own
 
     def position(self, symbol: str) -> Position:
         """The position in a symbol, flat if there never was one."""
@@ -83,6 +84,7 @@ class Account:
             "api_key": self.api_key, "api_secret": self.api_secret, "wallet": str(self.wallet),
             "created_ms": self.created_ms, "updated_ms": self.updated_ms, "positions": positions,
             "leverages": self.leverages, "listen_key": self.listen_key, "listen_key_until_ms": self.listen_key_until_ms,
+            "personality": self.personality,
         }  # fmt: skip
 
     @classmethod

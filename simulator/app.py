@@ -16,6 +16,7 @@ from simulator.limits import Limits
 from simulator.market.market import open_market
 from simulator.matching import Engine
 from simulator.model import ModelEndpoint
+from simulator.personality import BINANCE_FUTURES, personality
 from simulator.rest.server import RestServer
 from simulator.state import Store
 from simulator.stream import Hub
@@ -42,6 +43,7 @@ class Options:
     warmup_candles: int = 1000
     model_latency: float = 0.02
     weight_limit: int = 2400
+    personality: str = BINANCE_FUTURES.name
 
 
 class World:
@@ -53,7 +55,7 @@ class World:
         self.store.claim(market.fingerprint)
         kept = self.store.fact("venue_ms")
         clock = VenueClock((int(kept) if kept else market.start_ms) / 1000, options.speed)
-        self.venue = Venue(market, clock, self.store)
+        self.venue = Venue(market, clock, self.store, personality=personality(options.personality))
         self.engine = Engine(self.venue)
         self.rest = RestServer(self.venue, self.engine, Limits(weight_per_minute=options.weight_limit))
         self.hub = Hub(self.venue)

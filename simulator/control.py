@@ -9,11 +9,12 @@ from aiohttp import web
 
 from simulator import desk
 from simulator.account import Account
-from simulator.errors import VenueError
+from simulator.errors import BadArguments, VenueError
 from simulator.ledger import book_income
 from simulator.matching import Engine
 from simulator.money import ZERO, money, text
 from simulator.orders import Fill, Order
+from simulator.personality import personality
 from simulator.rest.server import KEY_PATTERN, RestServer
 from simulator.state import Change
 from simulator.stream import Hub
@@ -70,6 +71,11 @@ class Control:
                 raise VenueError(-1130, f"api_key {key!r} is not accepted; accepted are 4 to 128 of A-Z a-z 0-9 _ -")
             if not secret:
                 raise VenueError(-1130, "api_secret is empty; accepted is any text")
+            nature = str(wish.get("personality", ""))
+            if nature:
+                personality(nature)
+        except BadArguments as error:
+            return _refusal(VenueError(-1130, str(error)))
         except VenueError as error:
             return _refusal(error)
         now_ms = self.venue.clock.now_ms()
@@ -77,7 +83,7 @@ class Control:
         if known is not None and known.api_secret != secret:
             return _refusal(VenueError(-1130, f"api_key {key!r} exists with another api_secret", 409))
         if known is None:
-            known = self.venue.accounts[key] = Account(key, secret, ZERO, now_ms, now_ms)
+            known = self.venue.accounts[key] = Account(key, secret, ZERO, now_ms, now_ms, personality=nature)
             change = Change(accounts={key: known})
             book_income(self.venue, known, "TRANSFER", balance, "", now_ms, change)
             self.venue.commit(change, now_ms)

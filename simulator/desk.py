@@ -1,21 +1,24 @@
 """The order desk: reads a request as Binance would, refuses what Binance refuses, and hands the rest to the engine."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 from simulator.account import symbol_margin
 from simulator.entry import enter, take
-from simulator.errors import refuse
+from simulator.errors import VenueError, refuse
 from simulator.events import algo_event, order_event
 from simulator.filters import MAX_CONDITIONAL_ORDERS, TIMES_IN_FORCE, SymbolRules
 from simulator.ledger import book_fill, end_order
 from simulator.money import ZERO, from_steps, to_steps
 from simulator.orders import AlgoOrder, Order
+from simulator.personality import Personality
 from simulator.state import Change
 from simulator.venue import Venue
 
 Params = Mapping[str, str]
+Entry = TypeVar("Entry", Order, AlgoOrder)
 CONDITIONAL_TYPES = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET")
 
 
@@ -50,12 +53,26 @@ def choice(value: str, accepted: tuple[str, ...] | list[str], code: int) -> str:
     return value
 
 
-def client_id_from(venue: Venue, params: Params, name: str, fallback: str) -> str:
-    """The client's id for an order, checked against the venue's pattern."""
-    given = params.get(name) or fallback
-    if not re.match(venue.personality.client_id_pattern, given):
-        raise refuse(-4015) if len(given) > 36 else refuse(-1100, name=name, legal=venue.personality.client_id_pattern)
+def client_id_from(rule: Personality, params: Params, name: str, fallback: str) -> str:
+    """The client's id for an order, checked against the venue's pattern; the venue's own where none was given."""
+    given = params.get(name, "")
+    if not given:
+        return fallback
+    if not re.match(rule.client_id_pattern, given):
+        raise refuse(-4015) if len(given) > 36 else refuse(-1100, name=name, legal=rule.client_id_pattern)
     return given
+
+
+def check_id_is_free(rule: Personality, same: Iterable[Order | AlgoOrder]) -> None:
+    """Refuse an id that is taken, for as long as this kind of venue keeps ids unique."""
+    taken = [each for each in same if each.is_open or rule.id_uniqueness == "ever"]
+    if taken and rule.id_uniqueness != "none":
+        raise VenueError(*rule.duplicate)
+
+
+def shown_from(venue: Venue, rule: Personality, now_ms: int) -> int:
+    """The instant from which queries show what was acknowledged now; 0 where that is at once."""
+    return now_ms + int(rule.shows_orders_after_s * venue.clock.rate * 1000) if rule.shows_orders_after_s else 0
 
 
 def place_order(venue: Venue, api_key: str, params: Params, now_ms: int) -> Order:
@@ -90,10 +107,11 @@ def _read_order(venue: Venue, api_key: str, params: Params, rules: SymbolRules, 
     if is_limit:
         rules.check_price(price)
     order_id = venue.take_id("order")
-    client_id = client_id_from(venue, params, venue.personality.client_id_field, f"sim_{order_id}")
+    rule = venue.personality_of(api_key)
+    client_id = client_id_from(rule, params, rule.client_id_field, f"sim_{order_id}")
     return Order(
         order_id, api_key, client_id, rules.symbol, side, type_, time_in_force, qty, price, flag(params, "reduceOnly"),
-        now_ms, now_ms, original_type=type_,
+        now_ms, now_ms, original_type=type_, visible_ms=shown_from(venue, rule, now_ms),
     )  # fmt: skip
 
 
@@ -102,9 +120,7 @@ def _check_order(venue: Venue, order: Order, rules: SymbolRules, now_ms: int) ->
         raise refuse(-4108)
     account = venue.account(order.account)
     same = venue.orders_by_client_id.get((order.account, order.client_id), [])
-    only_open = venue.personality.id_unique_among_open_orders_only
-    if any(venue.orders[n].is_open or not only_open for n in same):
-        raise refuse(-4116)
+    check_id_is_free(venue.personality_of(order.account), (venue.orders[n] for n in same))
     mark = venue.last_price(order.symbol, now_ms)
     if order.price:
         rules.check_band(order.price, order.is_buy, mark)
@@ -145,7 +161,7 @@ def check_margin(venue: Venue, order: Order, wanted: Order, now_ms: int) -> None
 def find_order(venue: Venue, api_key: str, params: Params, now_ms: int, code: int = -2013) -> Order:
     """The order that a request names by orderId or origClientOrderId, if the venue shows it yet and still."""
     rules = venue.rules_for(params.get("symbol"))
-    wanted = params.get(venue.personality.client_id_query_field, "")
+    wanted = params.get(venue.personality_of(api_key).client_id_query_field, "")
     if params.get("orderId", "").isdigit():
         found = [venue.orders.get(int(params["orderId"]))]
     elif wanted:
@@ -155,13 +171,18 @@ def find_order(venue: Venue, api_key: str, params: Params, now_ms: int, code: in
     mine = [o for o in found if o and o.account == api_key and o.symbol == rules.symbol and is_shown(venue, o, now_ms)]
     if not mine:
         raise refuse(code)
-    return mine[-1]
+    return _meant(mine)
+
+
+def _meant(named: Sequence[Entry]) -> Entry:
+    """Of several orders under one id the newest that is open, else the newest."""
+    return next((each for each in reversed(named) if each.is_open), named[-1])
 
 
 def is_shown(venue: Venue, order: Order, now_ms: int) -> bool:
     """Whether queries find an order: not yet under a visibility fault, no more when it is old."""
     age = now_ms - order.updated_ms
-    rule = venue.personality
+    rule = venue.personality_of(order.account)
     if order.visible_ms > now_ms or (not order.is_open and age > rule.forgets_orders_after_ms):
         return False
     return not (
@@ -267,9 +288,9 @@ def place_algo(venue: Venue, api_key: str, params: Params, now_ms: int) -> AlgoO
     algo = _read_algo(venue, api_key, params, rules, now_ms)
     waiting = [a for a in venue.open_algos[algo.symbol].values() if a.account == api_key]
     same = venue.algos_by_client_id.get((api_key, algo.client_id), [])
-    only_open = venue.personality.id_unique_among_open_orders_only
-    if any(venue.algos[n].is_open or not only_open for n in same):
-        raise refuse(-4116)
+    rule = venue.personality_of(api_key)
+    check_id_is_free(rule, (venue.algos[n] for n in same))
+    algo.visible_ms = shown_from(venue, rule, now_ms)
     if len(waiting) >= MAX_CONDITIONAL_ORDERS:
         raise refuse(-4045)
     if algo.close_position and any(a.close_position and a.side == algo.side and a.type == algo.type for a in waiting):
@@ -310,7 +331,7 @@ def _read_algo(venue: Venue, api_key: str, params: Params, rules: SymbolRules, n
         rules.check_notional(qty, price or trigger, flag(params, "reduceOnly"))
     algo_id = venue.take_id("algo")
     return AlgoOrder(
-        algo_id, api_key, client_id_from(venue, params, "clientAlgoId", f"sim_{algo_id}"), rules.symbol, side, type_,
+        algo_id, api_key, client_id_from(venue.personality_of(api_key), params, "clientAlgoId", f"sim_{algo_id}"), rules.symbol, side, type_,
         choice(params.get("timeInForce", "GTC"), TIMES_IN_FORCE, -1115), qty, price, trigger,
         flag(params, "reduceOnly"), close_position,
         choice(params.get("workingType", "CONTRACT_PRICE"), ("CONTRACT_PRICE", "MARK_PRICE"), -1102), now_ms, now_ms,
@@ -328,7 +349,7 @@ def find_algo(venue: Venue, api_key: str, params: Params, now_ms: int, code: int
     mine = [a for a in found if a and a.account == api_key and a.visible_ms <= now_ms]
     if not mine:
         raise refuse(code)
-    return mine[-1]
+    return _meant(mine)
 
 
 def cancel_algo(venue: Venue, api_key: str, params: Params, now_ms: int) -> AlgoOrder:

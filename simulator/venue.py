@@ -15,7 +15,7 @@ from simulator.filters import SymbolRules, rules_of
 from simulator.market.market import Market
 from simulator.money import from_steps
 from simulator.orders import AlgoOrder, Fill, Income, Order
-from simulator.personality import BINANCE_FUTURES, Personality
+from simulator.personality import BINANCE_FUTURES, Personality, personality
 from simulator.state import Change, Store
 
 EventSink = Callable[[str, dict[str, Any]], None]
@@ -152,6 +152,11 @@ class Venue:
         if account is None:
             raise refuse(-2015)
         return account
+
+    def personality_of(self, api_key: str) -> Personality:
+        """How the venue behaves towards an account: as it was opened, else as the venue does."""
+        account = self.accounts.get(api_key)
+        return personality(account.personality) if account and account.personality else self.personality
 
     def rules_for(self, symbol: str | None) -> SymbolRules:
         """A symbol's rules, or the venue's refusal of an unknown one."""

@@ -72,7 +72,11 @@ class RestServer:
             headers["X-MBX-USED-WEIGHT-1M"] = str(used)
             return await self._answer(request, asked, route, headers)
         except VenueError as error:
-            return _json({"code": error.code, "msg": error.msg}, error.status, headers | error.headers)
+            told = {"code": error.code, "msg": error.msg}
+            is_order = asked.method == "POST" and error.status == 400
+            if is_order and not self.venue.personality_of(asked.key).tells_codes:
+                told = {"status": "err", "response": error.msg}
+            return _json(told, error.status, headers | error.headers)
 
     async def _answer(
         self, request: web.Request, asked: Asked, route: Route, headers: dict[str, str]
