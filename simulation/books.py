@@ -72,7 +72,9 @@ def audit_digest(world: World) -> str:
     """One hash over the heads of all audit chains."""
     with world.database.store.operator() as view:
         heads = view.audit_heads()
-    text = "|".join(f"{tenant}:{head.seq}:{head.hash}" for tenant, head in sorted(heads.items(), key=lambda i: str(i[0])))
+    text = "|".join(
+        f"{tenant}:{head.seq}:{head.hash}" for tenant, head in sorted(heads.items(), key=lambda i: str(i[0]))
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -84,7 +86,9 @@ def _outcomes(world: World, root: Any) -> None:
         laws.broken("I1", f"signal {item.signal_id}", f"it has no outcome for account {item.account_id}")
     for stage, key, outcome in root.execute("SELECT stage, key, outcome FROM jobs WHERE state = 'failed'"):
         laws.broken("I1", f"{stage} {key}", f"it failed for good: {outcome}")
-    rows = root.execute("SELECT payload, outcome FROM jobs WHERE stage = 'signal.scan' AND state = 'done' ORDER BY key").fetchall()
+    rows = root.execute(
+        "SELECT payload, outcome FROM jobs WHERE stage = 'signal.scan' AND state = 'done' ORDER BY key"
+    ).fetchall()
     raised = {(row[0], row[1]) for row in root.execute("SELECT instrument, closed_at FROM signals")}
     for payload, outcome in rows:
         for symbol, closed_at in _expected(world, payload):
@@ -118,7 +122,9 @@ def _account(world: World, uow: UnitOfWork, account: Account) -> None:
 
 
 def _orders(laws: Laws, account: Account, orders: list[Order], theirs: VirtualAccount, strange: set[str]) -> None:
-    shown: dict[str, Resting] = {o.intent.client_order_id: o for o in theirs.orders if o.intent.client_order_id not in strange}
+    shown: dict[str, Resting] = {
+        o.intent.client_order_id: o for o in theirs.orders if o.intent.client_order_id not in strange
+    }
     ours = {order.intent.client_order_id: order for order in orders}
     for name, order in ours.items():
         there = shown.get(name)
@@ -218,9 +224,7 @@ def _reservations(laws: Laws, account: Account, orders: list[Order], held: set[A
         laws.broken("I13", f"order {identity}", f"its reservation is {state}")
 
 
-def _cash(
-    laws: Laws, account: Account, fills: list[Fill], positions: list[Position], theirs: VirtualAccount
-) -> None:
+def _cash(laws: Laws, account: Account, fills: list[Fill], positions: list[Position], theirs: VirtualAccount) -> None:
     flow = sum((fill.quantity * fill.price * fill.side.sign + fill.fee for fill in fills), ZERO)
     if START_BALANCE - flow != theirs.cash:
         laws.broken("I15", account.id, f"cash is {theirs.cash} at the venue and {START_BALANCE - flow} by our fills")
@@ -235,7 +239,9 @@ def _quarantine(world: World, uow: UnitOfWork, account: Account) -> None:
     strange = {name for owner, name in world.strangers if owner == account.id}
     for row in listed:
         if row.client_order_id not in strange:
-            laws.broken("Q", f"{account.id} {row.instrument}", f"ours was quarantined: {row.venue_order_id} {row.detail}")
+            laws.broken(
+                "Q", f"{account.id} {row.instrument}", f"ours was quarantined: {row.venue_order_id} {row.detail}"
+            )
     for name in sorted(strange - {row.client_order_id for row in listed}):
         laws.broken("Q", name, "a stranger's order is not quarantined")
     current = uow.accounts.get(account.id)

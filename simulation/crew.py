@@ -66,9 +66,7 @@ def _take(report: Report, outcome: Outcome, wishes: Wishes, started: float) -> b
     return not (wishes.stop_at_first and outcome.violations)
 
 
-def _work(
-    url: str, name: str, wishes: Wishes, offset: int, step: int, take: Callable[[Outcome], bool]
-) -> None:
+def _work(url: str, name: str, wishes: Wishes, offset: int, step: int, take: Callable[[Outcome], bool]) -> None:
     listen()
     # Seeds leave little behind: one collection now and then is cheaper than thousands.
     gc.disable()

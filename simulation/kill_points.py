@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from simulation.hub import KillPoint, Moment
+from simulation.hub import KillPoint
 
 KILL_POINTS: frozenset[KillPoint] = frozenset()

@@ -163,11 +163,15 @@ class Laws(Watch):
     def _is_sound(self, intent: OrderIntent, submitted_at: datetime) -> None:
         if intent.role is OrderRole.ENTRY:
             if submitted_at >= intent.expires_at:
-                self.broken("I1", intent.client_order_id, f"it expired at {intent.expires_at} and left at {submitted_at}")
+                self.broken(
+                    "I1", intent.client_order_id, f"it expired at {intent.expires_at} and left at {submitted_at}"
+                )
             return
         position = self.record.positions.get(intent.position_id)
         if not intent.reduce_only or position is None or intent.side.sign == position.side.sign:
-            self.broken("I8", intent.client_order_id, f"a {intent.role} that does not only reduce its position was sent")
+            self.broken(
+                "I8", intent.client_order_id, f"a {intent.role} that does not only reduce its position was sent"
+            )
 
     def accepted(self, account_id: UUID, order: Resting) -> None:
         """The engine took an order: I2, I6 and I9 at the venue."""
@@ -202,8 +206,12 @@ class Laws(Watch):
 
     def _room_at_venue(self, account_id: UUID, intent: OrderIntent) -> None:
         limits, account = self.limits[account_id], self.venue.account(account_id)
-        entries = [o for o in account.orders if o.is_open and o.intent.role is OrderRole.ENTRY and o.intent.position_id.int]
-        symbols = {s for s, quantity in account.held.items() if quantity != ZERO} | {o.intent.instrument for o in entries}
+        entries = [
+            o for o in account.orders if o.is_open and o.intent.role is OrderRole.ENTRY and o.intent.position_id.int
+        ]
+        symbols = {s for s, quantity in account.held.items() if quantity != ZERO} | {
+            o.intent.instrument for o in entries
+        }
         if limits.position_count_max is not None and len(symbols) > limits.position_count_max:
             detail = f"the venue holds {len(symbols)} positions and entries, {limits.position_count_max} are allowed"
             self.broken("I6", intent.client_order_id, detail)

@@ -57,41 +57,49 @@ class Record:
         identity = self.by_client_id.get(client_order_id)
         return self.orders.get(identity) if identity else None
 
-    def _order(self, order: Order) -> None:
+    def on_order(self, order: Order) -> None:
+        """An order was added or changed."""
         self.orders[order.id] = order
         self.by_client_id[order.intent.client_order_id] = order.id
         if order.status is OrderStatus.SUBMITTING:
             self.submitted.setdefault(order.intent.client_order_id, self.number)
 
-    def _position(self, position: Position) -> None:
+    def on_position(self, position: Position) -> None:
+        """A position was added or changed."""
         self.positions[position.id] = position
         if not position.is_open:
             self.closed_at.setdefault(position.id, self.number)
 
-    def _reserve(self, order_id: UUID, account_id: UUID, *_: Any) -> None:
+    def on_reserve(self, order_id: UUID, account_id: UUID, *_: Any) -> None:
+        """A reservation was made."""
         self.reserved[order_id] = account_id
 
-    def _release(self, order_id: UUID) -> None:
+    def on_release(self, order_id: UUID) -> None:
+        """A reservation was released."""
         self.reserved.pop(order_id, None)
 
-    def _balance(self, account_id: UUID, wallet: Any, equity: Any, *_: Any) -> None:
+    def on_balance(self, account_id: UUID, wallet: Any, equity: Any, *_: Any) -> None:
+        """The venue told a balance."""
         self.equity[account_id] = equity
 
-    def _halt(self, scope: HaltScope, subject: str, mode: Any, *_: Any) -> None:
-        self._resume(scope, subject)
+    def on_halt(self, scope: HaltScope, subject: str, mode: Any, *_: Any) -> None:
+        """A halt was imposed, in place of one on the same subject."""
+        self.on_resume(scope, subject)
         self.halts.append(HaltSpan(scope, subject, str(mode), self.number))
 
-    def _resume(self, scope: HaltScope, subject: str, *_: Any) -> None:
+    def on_resume(self, scope: HaltScope, subject: str, *_: Any) -> None:
+        """A halt was lifted."""
         for span in self.halts:
             if span.until is None and (span.scope, span.subject) == (scope, subject):
                 span.until = self.number
 
-    def _reconcile(self, account_id: UUID, is_equal: bool) -> None:
+    def on_reconcile(self, account_id: UUID, is_equal: bool) -> None:
+        """A book was compared."""
         self.reconciled[account_id] = is_equal
 
-    def _quarantine(self, account_id: UUID, symbol: str, *_: Any) -> None:
+    def on_quarantine(self, account_id: UUID, symbol: str, *_: Any) -> None:
+        """A stranger's order was found."""
         self.quarantined.add((account_id, symbol))
-
 
 
 TAPS: dict[str, dict[str, str]] = {
@@ -105,13 +113,13 @@ TAPS: dict[str, dict[str, str]] = {
 """Which calls of which repository change what is recorded."""
 
 _APPLY: dict[str, Callable[..., None]] = {
-    "order": Record._order,
-    "position": Record._position,
-    "reserve": Record._reserve,
-    "release": Record._release,
-    "balance": Record._balance,
-    "halt": Record._halt,
-    "resume": Record._resume,
-    "reconcile": Record._reconcile,
-    "quarantine": Record._quarantine,
+    "order": Record.on_order,
+    "position": Record.on_position,
+    "reserve": Record.on_reserve,
+    "release": Record.on_release,
+    "balance": Record.on_balance,
+    "halt": Record.on_halt,
+    "resume": Record.on_resume,
+    "reconcile": Record.on_reconcile,
+    "quarantine": Record.on_quarantine,
 }

@@ -94,7 +94,9 @@ class Report:
         if self.first is None:
             return
         trace: Sequence[str] = self.first.trace[-lines:]
-        print(f"\nseed {self.first.seed}, the last {len(trace)} lines of its trace:", *trace, sep="\n  ", file=sys.stderr)
+        print(
+            f"\nseed {self.first.seed}, the last {len(trace)} lines of its trace:", *trace, sep="\n  ", file=sys.stderr
+        )
         for violation in self.first.violations[:10]:
             print(f"violated: {violation}", file=sys.stderr)
         print(f"repeat: {self.command(self.first.seed)}", file=sys.stderr)

@@ -80,7 +80,9 @@ def run_seed(database: Database, seed: int, kinds: tuple[str, ...], target: Kill
         world.hub.abandon()
         _listener.world = None
     hub = world.hub
-    return Outcome(seed, hub.faults, hub.seen, hub.killed, hub.steps, world.laws.violations, hub.trace, digest, _deeds(world))
+    return Outcome(
+        seed, hub.faults, hub.seen, hub.killed, hub.steps, world.laws.violations, hub.trace, digest, _deeds(world)
+    )
 
 
 def _deeds(world: World) -> Counter[str]:
@@ -113,7 +115,9 @@ def _peace(world: World, database: Database) -> None:
     world.venue.frozen_at = world.clock.now()
     for number in range(ROUNDS_MOST):
         waiting, first = database.root.execute(_WAITING).fetchone() or (0, None)
-        moving = world.venue.in_flight or any(o.changes_at and o.is_open for a in world.venue.accounts.values() for o in a.orders)
+        moving = world.venue.in_flight or any(
+            o.changes_at and o.is_open for a in world.venue.accounts.values() for o in a.orders
+        )
         if not waiting and not moving and number >= 1:
             break
         _advance(world, 4.0)

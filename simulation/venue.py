@@ -154,7 +154,9 @@ class VirtualVenue:
     ) -> None:
         self._name, self._clock, self.rng = name, clock, rng
         self._instruments = {item.symbol: item for item in instruments}
-        self._paths = {item.symbol: (random.Random(f"path|{seed}|{item.symbol}"), [Decimal(100)]) for item in instruments}
+        self._paths = {
+            item.symbol: (random.Random(f"path|{seed}|{item.symbol}"), [Decimal(100)]) for item in instruments
+        }
         self.character = character
         self.accounts: dict[UUID, VirtualAccount] = {}
         self.in_flight: list[InFlight] = []
@@ -259,7 +261,9 @@ class VirtualVenue:
 
     def _execute(self, account: VirtualAccount, order: Resting, quantity: Decimal) -> None:
         intent = order.intent
-        quantity = min(round_to(quantity, self._instruments[intent.instrument].step_size), intent.quantity - order.filled)
+        quantity = min(
+            round_to(quantity, self._instruments[intent.instrument].step_size), intent.quantity - order.filled
+        )
         if intent.reduce_only:
             quantity = min(quantity, max(reducible(account, intent), ZERO))
         if quantity > ZERO:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
+from common.domain.capability import CapabilityRecord, CaseOutcome, CaseResult
 from common.domain.errors import TradewindsError
 from common.domain.job import JobRef
 from common.domain.market import Instrument
@@ -125,6 +126,10 @@ class World:
         store = self.database.store
         with store.unit_of_work(None) as uow:
             uow.instruments.save(list(self.venue.instruments()))
+            case = CaseResult(1, "simulated", CaseOutcome.PASSED, "the venue of this world")
+            uow.capability_records.put(
+                CapabilityRecord(self.venue.name, "swap/one-way", "simulation", "simulation", START, {}, (case,))
+            )
             uow.commit()
         limits: dict[UUID, Limits] = {}
         for number, (environment, advisor) in enumerate(
@@ -178,7 +183,7 @@ class World:
         expected = f"{CANARY}-secret-{account.id}" if account.environment is Environment.LIVE else None
         if (credentials.secret if credentials else None) != expected:
             self.laws.broken("I12", account.id, "the venue was opened with keys that are not this account's")
-        return VenueDoor(AccountDoor(self.venue, account.id, self._draw, self.clock), self.hub)  # type: ignore[return-value]
+        return VenueDoor(AccountDoor(self.venue, account.id, self._draw, self.clock), self.hub)
 
     # Processes -------------------------------------------------------------------------------------------------------
 
@@ -188,7 +193,7 @@ class World:
             clock=SkewedClock(self.clock, skew),
             ids=self._ids,
             bus=self.bus,
-            market_data={self.venue.name: self._market},  # type: ignore[dict-item]
+            market_data={self.venue.name: self._market},
             open_venue=self.open_venue,
             advisors={"model": AdvisorDoor("model", self.hub)},
             vault=self._vault,
@@ -234,7 +239,7 @@ class World:
                 self.hub.note(f"{message.name}: {self._tick(fleet, message)}")
         except TradewindsError as error:
             self.hub.note(f"left to the next tick: {error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever else a service lets out is a defect of ours, and a finding.
             self.laws.broken("DEFECT", self.hub.serving, f"{type(error).__name__}: {error}")
 
     def _tick(self, fleet: Fleet, errand: Errand) -> object:
@@ -342,5 +347,3 @@ class World:
         order = Resting(intent, f"s{name[-6:]}", now, now, OrderStatus.ACCEPTED)
         self.venue.account(account.id).orders.append(order)
         self.strangers.append((account.id, name))
-
-

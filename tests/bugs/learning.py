@@ -6,10 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from common.domain import fill as fills
 from common.domain import position as positions
 from common.domain.order import LIVE, TERMINAL, OrderRole, OrderStatus
 from common.domain.signal import Side
-from common.services import learn, monitor_account, reconcile_account
+from common.services import learn, protect_position, reconcile_account
 from common.store.ledger import Fills
 from tests.bugs.garden import bug, set_on, swap
 
@@ -27,7 +28,7 @@ def fill_booked_twice() -> None:
 
 @bug("I7", "a position is what was ordered, not what was filled")
 def position_from_the_order() -> None:
-    original = learn.fold
+    original = positions.fold
 
     def fold(position: Any, fills: Any, fundings: Any = ()) -> Any:
         after = original(position, fills, fundings)
@@ -67,36 +68,9 @@ def fees_left_out() -> None:
     swap(original, lambda account, order, item: replace(original(account, order, item), fee=Decimal(0)))
 
 
-@bug("I5", "fills are asked for since the last one known, without overlap")
-def fills_without_overlap() -> None:
-    original = monitor_account._since
-
-    def since(fleet: Any, uow: Any, account: Any, symbol: str, *more: Any) -> Any:
-        last = uow.fills.last_at(account.id, symbol)
-        return last if last is not None else original(fleet, uow, account, symbol, *more)
-
-    swap(original, since)
-    statement = reconcile_account.read_statement
-
-    def read(fleet: Any, uow: Any, account: Any, venue: Any) -> Any:
-        return replace(statement(fleet, uow, account, venue), fills=[])
-
-    swap(statement, read)
-
-
-@bug("I1", "the monitor forgets orders that are filled in part")
-def partly_filled_forgotten() -> None:
-    original = monitor_account.live_orders
-
-    def live(uow: Any, account: Any) -> Any:
-        return [o for o in original(uow, account) if o.status is not OrderStatus.PARTIALLY_FILLED]
-
-    set_on(monitor_account, "live_orders", live)
-
-
 @bug("I1", "an entry is done with once the first part of it is filled")
 def first_fill_ends_the_order() -> None:
-    original = learn.status_after
+    original = fills.status_after
 
     def status_after(order: Any, quantity: Any) -> Any:
         return OrderStatus.FILLED if quantity > 0 else original(order, quantity)
@@ -106,7 +80,7 @@ def first_fill_ends_the_order() -> None:
 
 @bug("I15", "the profit of a short has the wrong sign")
 def short_profit_inverted() -> None:
-    original = learn.fold
+    original = positions.fold
 
     def fold(position: Any, fills: Any, fundings: Any = ()) -> Any:
         after = original(position, fills, fundings)
@@ -125,12 +99,14 @@ def closed_when_asked() -> None:
         order = original(fleet, uow, position, reason, now)
         if order is not None:
             current = uow.positions.get(position.id)
-            done = replace(current, quantity=Decimal(0), closed_at=now, close_reason=reason, version=current.version + 1)
+            done = replace(
+                current, quantity=Decimal(0), closed_at=now, close_reason=reason, version=current.version + 1
+            )
             uow.positions.save(done)
         return order
 
     swap(original, close)
-    swap(monitor_account.protect, lambda fleet, uow, position, now: None)
+    swap(protect_position.protect, lambda fleet, uow, position, now: None)
 
 
 @bug("I7", "fills are folded in the order they arrive in, and a close before its entry counts nothing")

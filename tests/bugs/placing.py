@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from typing import Any
 
 from common.domain.errors import OutcomeUnknown, Refused
@@ -175,10 +177,8 @@ def unknown_is_success() -> None:
     original = place_order._send
 
     def send(fleet: Any, uow: Any, job: Any, account: Any, venue: Any, order: Any) -> str:
-        try:
+        with contextlib.suppress(OutcomeUnknown, Refused):
             venue.place(order.intent, order.submitted_at)
-        except (OutcomeUnknown, Refused):
-            pass
         uow.risk.lock()
         now = fleet.clock.now()
         learn.keep(uow, order, order.move(OrderStatus.ACCEPTED, updated_at=now), now)
@@ -273,8 +273,6 @@ def order_split_in_two() -> None:
 
     def send(fleet: Any, uow: Any, job: Any, account: Any, venue: Any, order: Any) -> str:
         if order.intent.role is OrderRole.ENTRY:
-            from dataclasses import replace
-
             half = replace(order.intent, quantity=order.intent.quantity / 2)
             try:
                 venue.place(half, order.submitted_at)

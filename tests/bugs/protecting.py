@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.domain import exits
+from common.domain import order as orders
 from common.domain.order import OrderRole, OrderSide
 from common.domain.position import CloseReason
 from common.services import close_position, closing, monitor_account, protect_position
@@ -34,7 +35,7 @@ def orphan_stop() -> None:
 
 @bug("I8", "stops are on the side of the entry")
 def stop_on_the_wrong_side() -> None:
-    original = closing.side_of
+    original = orders.side_of
 
     def side_of(side: Any, role: Any) -> Any:
         right = original(side, role)

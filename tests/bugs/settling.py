@@ -24,7 +24,9 @@ def skip_horizon() -> None:
 
 @bug("I4", "the window in which a request may still arrive is not waited for")
 def skip_window() -> None:
-    swap(settle_order._may_conclude, lambda venue, order, asked_at: asked_at > order.submitted_at + venue.visibility / 2)
+    swap(
+        settle_order._may_conclude, lambda venue, order, asked_at: asked_at > order.submitted_at + venue.visibility / 2
+    )
     swap(settle_order._traces, lambda uow, account, venue, order, fills: [])
 
 
