@@ -32,6 +32,11 @@ _ALL = (
         "bench.pipeline",
         "signals to filled orders per second and latency per stage of the real fleet, beside a bare Celery chain",
     ),
+    Bench(
+        "backtest",
+        "bench.backtest",
+        "the reference strategy on 780,135 candles, whole process, beside TA-Lib and one compiled loop",
+    ),
 )
 
 BENCHES: Mapping[str, Bench] = {bench.name: bench for bench in _ALL}

@@ -159,3 +159,55 @@ def backtest_why(
         latency, strategies,
     )  # fmt: skip
     explain_trade(Wanted(wishes, data, venue, world, as_json), number, of_signals=signal)
+
+
+strategies_app = typer.Typer(no_args_is_help=True, help="Strategies: ours, and those of a folder or a package.")
+
+
+@strategies_app.command("list")
+def strategies_list(strategies: Folders = None, as_json: AsJson = False) -> None:
+    """All strategies with what they do and how many candles they need.
+
+    Example: tradewinds strategies list --strategies ./mine
+    """
+    from cli.strategies import list_strategies
+
+    list_strategies(strategies or [], as_json)
+
+
+@strategies_app.command("show")
+def strategies_show(
+    name: Annotated[str, typer.Argument(help="Name of the strategy.")],
+    strategies: Folders = None,
+    as_json: AsJson = False,
+) -> None:
+    """One strategy: the features it looks at, and its parameters with their bounds.
+
+    Example: tradewinds strategies show confluence
+    """
+    from cli.strategies import show_strategy
+
+    show_strategy(name, strategies or [], as_json)
+
+
+def lookahead_check(
+    every: Annotated[bool, typer.Option("--all", help="Every strategy there is.")] = False,
+    strategy: Annotated[list[str] | None, typer.Option("--strategy", help="This one; repeatable.")] = None,
+    strategies: Folders = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of candle files; made markets without it.")
+    ] = None,
+    instruments: Symbols = "",
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cut the future off and see whether the past changes; and begin later and see whether the present does.
+
+    Example: tradewinds lookahead-check --all --strategies ./mine
+    """
+    from cli.strategies import check
+    from common.domain.errors import InvalidInput
+
+    if every == bool(strategy):
+        raise InvalidInput("strategy", strategy, "--all, or --strategy NAME")
+    raise typer.Exit(check(strategy or [], strategies or [], data, symbols_of(instruments), since, as_json))

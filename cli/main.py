@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.brain import backtest_app, data_app
+from cli.brain import backtest_app, data_app, lookahead_check, strategies_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
@@ -21,12 +21,16 @@ app = typer.Typer(
     help="A multi-tenant fleet of trading workers. Start with [bold]tradewinds up[/bold].",
 )
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume.")
+venue_app = typer.Typer(no_args_is_help=True, help="Venues: probe, list.")
 demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
 RUN, ASK, ACT, RESEARCH = "Run the fleet", "Ask", "Act", "Research"
 app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
 app.add_typer(backtest_app, name="backtest", rich_help_panel=RESEARCH)
+app.add_typer(strategies_app, name="strategies", rich_help_panel=RESEARCH)
+app.command("lookahead-check", rich_help_panel=RESEARCH)(lookahead_check)
 app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
+app.add_typer(venue_app, name="venue", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
 app.add_typer(config_app, name="config", rich_help_panel=ASK)
 
@@ -494,6 +498,42 @@ def tenant_token(
     from cli.acts import make_token
 
     make_token(tenant, name, as_json, world)
+
+
+@venue_app.command("probe")
+def venue_probe(
+    name: Annotated[str, typer.Argument(help="simulator, or a venue of TRADEWINDS_VENUES.")],
+    personality: Annotated[
+        str | None,
+        typer.Option(
+            "--personality",
+            "-p",
+            help="How the simulator is to behave: binance-futures, binance-spot, bybit, hyperliquid or coinbase.",
+        ),
+    ] = None,
+    tenant: TenantName = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before real orders are placed.")] = False,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Run the numbered cases against a venue and keep its capability record; live trading wants a passing one.
+
+    Example: tradewinds venue probe simulator --personality bybit
+    """
+    from cli.venues import probe
+
+    raise typer.Exit(probe(name, personality, tenant, yes, as_json, world))
+
+
+@venue_app.command("list")
+def venue_list(as_json: AsJson = False, world: World = None) -> None:
+    """What probes have found out, and which venues live trading is allowed at.
+
+    Example: tradewinds venue list
+    """
+    from cli.venues import show_venues
+
+    show_venues(as_json, world)
 
 
 @demo_app.command("seed")

@@ -20,7 +20,7 @@ from common.domain.errors import InvalidInput
 from tests.architecture.source import PROJECT
 from tests.domain.features_candles import RECORDED, walk
 
-HEAVY = ("ccxt", "celery", "sqlalchemy", "pydantic", "openai", "numba", "pandas")
+HEAVY = ("ccxt", "celery", "sqlalchemy", "pydantic_settings", "openai", "numba", "pandas")
 
 
 @pytest.fixture(scope="module")

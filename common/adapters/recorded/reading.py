@@ -64,7 +64,7 @@ def _decimals(texts: Any) -> Any:
 def _times(path: Path, column: Any) -> npt.NDArray[np.int64]:
     if pa.types.is_timestamp(column.type):
         # Without a zone the instants are taken as UTC, which is what venues write.
-        return np.asarray(column.cast(pa.timestamp("ms", tz=column.type.tz), safe=False).cast(pa.int64()), np.int64)
+        return np.asarray(column.to_numpy()).astype("datetime64[ms]").astype(np.int64)
     if pa.types.is_integer(column.type):
         return np.asarray(column, np.int64)
     written = column.to_pylist()
