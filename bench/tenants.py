@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from common.adapters.practice import PracticeDesk
-from common.bootstrap import ADVISOR, SIMULATOR
+from common.bootstrap import ADVISOR, SIMULATOR, prove_practice_venue
 from common.domain import strategies
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
 from common.domain.money import ceil_to, floor_to
@@ -71,6 +71,7 @@ class Desk:
 
 def open_desks(fleet: Fleet, simulator_url: str, count: int) -> tuple[Sequence[Desk], Sequence[Instrument]]:
     """`count` tenants with reconciled accounts, subscribed to every instrument, with whole histories of candles."""
+    prove_practice_venue(fleet, simulator_url)
     refresh_instruments(fleet, SIMULATOR)
     with fleet.store.unit_of_work(None) as uow:
         listed = uow.instruments.list(SIMULATOR)

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from common.adapters.practice import PracticeDesk
-from common.bootstrap import ADVISOR, SIMULATOR
+from common.bootstrap import ADVISOR, SIMULATOR, prove_practice_venue
 from common.domain import strategies
 from common.domain.errors import TradewindsError
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
@@ -81,6 +81,7 @@ class Tenancy:
 
 def open_tenants(fleet: Fleet, simulator_url: str, count: int) -> Tenancy:
     """`count` live tenants, the first with the model asked, and one on paper; funded and reconciled."""
+    prove_practice_venue(fleet, simulator_url)
     refresh_instruments(fleet, SIMULATOR)
     with fleet.store.unit_of_work(None) as uow:
         listed = uow.instruments.list(SIMULATOR)

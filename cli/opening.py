@@ -81,7 +81,7 @@ def open_world(
     stack.callback(simulator.stop)
     settings = stack.enter_context(embedded_servers(settings, world.directory, redis=redis))
     note("database and broker are up" if redis else "database is up")
-    url = _wait_for(simulator, asked)
+    url = wait_for_simulator(simulator, asked)
     note(f"practice venue is up at {url}")
     settings = settings_of_world(
         settings,
@@ -119,7 +119,7 @@ def _start_simulator(wishes: Wishes, world: World, settings: Settings) -> Manage
     return ManagedProcess("simulator", command, log=world.logs / "simulator.log", env=child_environ(settings)).start()
 
 
-def _wait_for(simulator: ManagedProcess, asked: Interrupts) -> str:
+def wait_for_simulator(simulator: ManagedProcess, asked: Interrupts) -> str:
     """The practice venue's address, from the line it writes when it is ready; raises Transient with its own words."""
     waited = 0.0
     while waited < _SIMULATOR_READY_S and simulator.alive and not asked.insisted:

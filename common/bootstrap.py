@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,9 @@ from common.adapters.ccxt_venue import (
     Guard,
     Pace,
     Pacer,
+    build_of,
     capability,
+    practice_capability,
 )
 from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.clock import FollowedClock, SystemClock
@@ -36,9 +39,10 @@ from common.adapters.practice import PracticeDesk
 from common.adapters.rate_broker import MemoryRateBroker
 from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisRateBroker, RedisSingleFlight, connect_redis
 from common.adapters.vault import EnvelopeVault
-from common.domain.errors import InvalidInput, Permanent
+from common.domain.capability import CapabilityRecord, CaseOutcome
+from common.domain.errors import InvalidInput, NotFound, Permanent
 from common.domain.job import JobRef
-from common.domain.market import Timeframe
+from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.risk.book import Environment
 from common.domain.tenant import Account, Tenant
 from common.ports.advisor import Advisor
@@ -51,7 +55,10 @@ from common.ports.shared_state import Breakers, Budgets, SingleFlight
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
 from common.services import demo
-from common.services.fleet import Fleet, Policy
+from common.services.fleet import Fleet, Policy, open_credentials
+from common.services.probe_lab import IdRules, Lab
+from common.services.probe_venue import has_passing_record, keep_record, probe_venue
+from common.services.tenants import find_tenant
 from common.settings import Settings
 from common.store import RoleName, Store
 from common.store import migrate as migrate_store
@@ -270,10 +277,84 @@ def migrate(settings: Settings) -> None:
     migrate_store(settings.database_owner_url or _database(settings), app_url=_database(settings))
 
 
+PRACTICE_NATURE = "binance-futures"
+"""How the practice venue behaves unless it is asked to behave like another."""
+
+_PROBE_BALANCE = Decimal(100_000)
+
+
+def probe_practice(url: str, personality: str = PRACTICE_NATURE, *, quick: bool = False) -> CapabilityRecord:
+    """Probe the practice venue at `url` through an account of its own, towards which it behaves as `personality`.
+
+    The record of any other nature than its own is kept under a name of its own: it says nothing about the venue that
+    the fleet's accounts meet.
+    """
+    row, clock, ids = practice_capability(personality), FollowedClock(url), SystemIds()
+    token = ids.new().hex
+    keys = Credentials(key=f"probe{token}", secret=f"practice{token[::-1]}", extra={})
+    PracticeDesk(url).open_account(keys, _PROBE_BALANCE, personality)
+    name = SIMULATOR if personality == PRACTICE_NATURE else f"{SIMULATOR}:{personality}"
+    link = Connection(row, name=name, base_url=url, is_paced=False)
+    return _probe(link, clock, keys, CcxtMarketData(link, clock), personality, quick=quick)
+
+
+def probe_account(settings: Settings, fleet: Fleet, venue: str, tenant: str) -> CapabilityRecord:
+    """Probe a real venue through the account that `tenant` has there: small orders are placed, filled and left again."""
+    link = _connections(settings).get(venue)
+    if link is None:
+        raise NotFound("venue", venue, _connections(settings))
+    owner = find_tenant(fleet, tenant)
+    with fleet.store.unit_of_work(owner.id) as uow:
+        account = next((item for item in uow.accounts.list() if item.venue == venue), None)
+        if account is None:
+            raise NotFound(f"account of {owner.name} at", venue)
+        keys = open_credentials(fleet.vault, account, uow.accounts.sealed_credentials(account.id))
+    if keys is None:
+        raise InvalidInput("account", account.name, f"one with keys for {venue}")
+    return _probe(link, fleet.clock, keys, fleet.market(venue), link.capability.ccxt_id)
+
+
+def _probe(
+    link: Connection,
+    clock: Clock,
+    keys: Credentials,
+    market: MarketData,
+    personality: str,
+    *,
+    quick: bool = False,
+) -> CapabilityRecord:
+    row = link.capability
+    listed = [item for item in market.instruments() if item.status is InstrumentStatus.TRADING]
+    instrument = next((item for item in listed if item.base == "BTC"), listed[0])
+    lab = Lab(
+        venue=CcxtVenue(link, clock, keys),
+        market=market,
+        instrument=instrument,
+        clock=clock,
+        ids=SystemIds(),
+        id_rules=IdRules(row.wire_id, None if row.id_is_hex else row.id_length_max),
+        wait=time.sleep,
+        began=clock.now() - clock.transport(1),
+    )
+    return probe_venue(lab, link.name, personality, build_of(row), quick=quick)
+
+
+def prove_practice_venue(fleet: Fleet, simulator_url: str) -> None:
+    """Give the practice venue its capability record by a quick probe, where this build has none yet; Permanent if it fails."""
+    if has_passing_record(fleet, SIMULATOR, build_of(practice_capability(PRACTICE_NATURE))):
+        return
+    record = probe_practice(simulator_url, quick=True)
+    keep_record(fleet, record)
+    if not record.is_passing:
+        failed = ", ".join(f"{c.number} {c.name}: {c.seen}" for c in record.cases if c.outcome is CaseOutcome.FAILED)
+        raise Permanent(f"the practice venue does not behave as our orders rely on: {failed}")
+
+
 def seed_demo(fleet: Fleet, settings: Settings) -> Sequence[Tenant]:
     """Create the three demo tenants on the practice venue; safe to repeat."""
     if settings.simulator_url is None:
         raise Permanent("demo tenants live on the practice venue: set TRADEWINDS_SIMULATOR_URL")
+    prove_practice_venue(fleet, settings.simulator_url)
     desk = PracticeDesk(settings.simulator_url)
     advisor = ADVISOR if ADVISOR in fleet.advisors else None
     return demo.seed_demo(fleet, SIMULATOR, desk.open_account, settings.scan_timeframes[0], advisor)

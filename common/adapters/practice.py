@@ -16,9 +16,13 @@ class PracticeDesk:
     def __init__(self, url: str, timeout_s: float = 10.0) -> None:
         self._url, self._timeout_s = url.rstrip("/"), timeout_s
 
-    def open_account(self, credentials: Credentials, balance: Decimal) -> None:
-        """Open the account of `credentials` with `balance` of the settle asset; opening it twice is harmless."""
+    def open_account(self, credentials: Credentials, balance: Decimal, personality: str = "") -> None:
+        """Open the account of `credentials` with `balance` of the settle asset; opening it twice is harmless.
+
+        Towards this account the venue behaves as `personality` says; as it does towards all, where that is empty.
+        """
         body = {"api_key": credentials.key, "api_secret": credentials.secret, "balance": format(balance, "f")}
+        body |= {"personality": personality} if personality else {}
         try:
             with httpx2.Client(timeout=self._timeout_s, trust_env=False) as client:
                 answer = client.post(f"{self._url}/simulator/accounts", json=body)

@@ -75,6 +75,8 @@ def _objection(fleet: Fleet, uow: UnitOfWork, account: Account, order: Order, no
         book = uow.risk.lock_book(account.id, now)
         if not (fleet.policy.live_trading and book.live_allowed):
             return "live trading is not enabled by platform, tenant and account alike"
+        if not uow.capability_records.is_passing(account.venue):
+            return f"no probe of {account.venue} has passed: see `tradewinds venue probe`"
     tenant = uow.tenants.get(account.tenant_id)
     if tenant is not None and tenant.state is not TradingState.ACTIVE:
         return f"the tenant is {tenant.state}"

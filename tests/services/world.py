@@ -13,6 +13,7 @@ from psycopg import sql
 
 from common.adapters.vault import EnvelopeVault
 from common.domain.advice import AdvisorFallback
+from common.domain.capability import CapabilityRecord, CaseOutcome, CaseResult
 from common.domain.decision import Decision, decision_id
 from common.domain.fill import Fill
 from common.domain.job import Job, JobRef, Stage
@@ -26,6 +27,7 @@ from common.ports.venue import Credentials, Venue
 from common.services.fleet import Fleet, Policy
 from common.services.ingest_candles import refill
 from common.services.monitor_account import monitor_account
+from common.services.probe_venue import MODE, keep_record
 from common.services.reconcile_account import reconcile_account
 from common.services.relay_jobs import relay_jobs
 from common.services.routines import ROUTINES
@@ -311,9 +313,16 @@ def found_world(store: Store) -> World:
         notifier=notifier,
         policy=Policy(history_candles=60, live_trading=True),
     )
+    keep_record(world.fleet, passing_record())
     refresh_instruments(world.fleet, VENUE)
     refill(world.fleet, VENUE, [SOL, ADA], FRAME, NOON)
     return world
+
+
+def passing_record() -> CapabilityRecord:
+    """What a probe of the scripted venue would write."""
+    case = CaseResult(1, "a case", CaseOutcome.PASSED, "as scripted")
+    return CapabilityRecord(VENUE, MODE, "scripted", "tests", NOON, {}, (case,))
 
 
 def empty(connection: psycopg.Connection[Any]) -> None:

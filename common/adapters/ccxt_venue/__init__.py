@@ -1,10 +1,11 @@
 """The one room that speaks ccxt."""
 
-from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, capability
+from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, build_of, capability
 from common.adapters.ccxt_venue.client import Connection
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.market_data import CcxtMarketData
 from common.adapters.ccxt_venue.pacing import BrokeredPace, Crowded, Pace, Pacer
+from common.adapters.ccxt_venue.personalities import practice_capability
 from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.ccxt_venue.venue import CcxtVenue
 
@@ -20,5 +21,7 @@ __all__ = [
     "Guard",
     "Pace",
     "Pacer",
+    "build_of",
     "capability",
+    "practice_capability",
 ]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import metadata
 from typing import Any
 
 from common.domain.errors import NotFound
@@ -302,3 +303,9 @@ def capability(venue: str) -> Capability:
     if venue not in CAPABILITIES:
         raise NotFound("venue", venue, CAPABILITIES)
     return CAPABILITIES[venue]
+
+
+def build_of(row: Capability) -> str:
+    """What a probe of `row` examined: the library's version and a digest of the row; another build wants another probe."""
+    digest = hashlib.sha256(repr(row).encode()).hexdigest()[:12]
+    return f"ccxt {metadata.version('ccxt')}, {row.venue} {digest}"
