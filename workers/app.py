@@ -28,16 +28,20 @@ def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's settings for `settings`; the reason stands beside each choice that is not the default."""
     return {
         "broker_url": settings.redis_url or "redis://127.0.0.1:6379/0",
+        # A worker outlives any outage of its broker; there is nothing better to do than to look again (workers/consumer.py).
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "worker_consumer": "workers.consumer:EagerConsumer",
         "broker_transport_options": {
             # After kill -9 a message comes back when this has passed; with kombu's default sweep it would take 98 s.
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "global_keyprefix": f"{settings.redis_prefix}:",
-            # A frozen Redis must not block a publisher: the relay rings again.
-            "socket_timeout": 15,
-            "socket_connect_timeout": 3,
+            # A frozen or vanished Redis must not block anybody for long: the relay rings again. A consumer waits for
+            # messages a second at a time, so it is never cut off by this while Redis answers.
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
             "socket_keepalive": True,
             "max_connections": settings.redis_pool_size,
         },
@@ -50,7 +54,11 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         # A poison task must not loop: the relay rings for what is still pending.
         "task_reject_on_worker_lost": False,
+        # What a slot does not work on is left for others; a long visit must not sit on the next one's message.
         "worker_prefetch_multiplier": 1,
+        # After a lost connection the window would open again only one finished task at a time.
+        "worker_enable_prefetch_count_reduction": False,
+        # SIGTERM: what runs may finish in this time, the rest goes back to the queue. Supervisors wait longer than that.
         "worker_soft_shutdown_timeout": 8.0,
         "worker_enable_soft_shutdown_on_idle": False,
         # Events cost a third of the throughput; Flower's workers page needs only the heartbeats.

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from common.domain.errors import InvalidInput, Permanent, Transient
+from common.domain.errors import InvalidInput, OutcomeUnknown, Permanent, Transient
 from common.domain.job import JobRef, Stage
 from common.services.fleet import Fleet
 from common.services.routines import ROUTINES
@@ -92,7 +92,7 @@ def _run(fleet: Fleet, ref: JobRef) -> None:
 
 
 def tick(name: str, queue: str) -> Callable[[Callable[..., object]], Any]:
-    """A task that a beat rings: idempotent, never retried; a Transient failure is left to the next tick."""
+    """A task that a beat rings: idempotent, never retried; a Transient failure or a lost COMMIT is left to the next tick."""
 
     def decorate(function: Callable[..., object]) -> Any:
         @wraps(function)
@@ -103,7 +103,8 @@ def tick(name: str, queue: str) -> Callable[[Callable[..., object]], Any]:
                 try:
                     function(fleet, **arguments)
                     outcome = "done"
-                except Transient as error:
+                except (Transient, OutcomeUnknown) as error:
+                    # A tick is harmless twice: whether a lost COMMIT held need not be known.
                     log.warning("%s waits for its next tick: %s", name, error)
                     outcome = "postponed"
                 except (Permanent, TypeError) as error:
