@@ -17,9 +17,9 @@ class Options:
     as_json: bool = False
     speed: float = 60.0
     tenants: int = 3
-    replicas: int = 1
+    replicas: int = 2
     round_size: int = 100
-    volley: int = 4
+    volley: int = 6
 
     def command(self) -> str:
         """What repeats this run."""
