@@ -58,7 +58,12 @@ class Measure:
 
     def veto(self, level: RiskLevel, rule: Rule) -> Veto:
         """The refusal of `rule` with these numbers."""
-        return Veto(level, rule, self.measured, self.limit, self.unit, self.detail)
+        return Veto(level, rule, _plain(self.measured), _plain(self.limit), self.unit, self.detail)
+
+
+def _plain(number: Decimal) -> Decimal:
+    # What is kept knows no negative zero, and a replay must give the very same numbers.
+    return number.copy_abs() if number.is_zero() else number
 
 
 @dataclass(frozen=True, slots=True)
