@@ -174,13 +174,21 @@ def test_refill_asks_only_for_what_is_missing(world: World) -> None:
     world.venue.asked.clear()
     world.clock.advance(600)
     kept = refill(world.fleet, VENUE, [SOL], FRAME, NOON + 2 * FRAME.duration)
-    assert (kept, world.venue.asked) == ({SOL: 2}, [(SOL, NOON)])
+    assert (kept, world.venue.asked) == (2, [(SOL, NOON)])
 
 
 def test_refill_asks_for_nothing_when_nothing_is_missing(world: World) -> None:
     world.venue.asked.clear()
-    assert refill(world.fleet, VENUE, [SOL, ADA], FRAME, NOON) == {}
+    assert refill(world.fleet, VENUE, [SOL, ADA], FRAME, NOON) == 0
     assert world.venue.asked == []
+
+
+def test_history_before_the_first_stored_candle_is_asked_for_once(world: World) -> None:
+    world.fleet.looked_back.clear()
+    world.venue.asked.clear()
+    refill(world.fleet, VENUE, [SOL], FRAME, NOON, history=1000)
+    refill(world.fleet, VENUE, [SOL], FRAME, NOON, history=1000)
+    assert world.venue.asked == [(SOL, NOON - 1000 * FRAME.duration)]
 
 
 def test_a_revised_candle_replaces_the_first_version(world: World) -> None:
@@ -352,7 +360,7 @@ def test_a_venue_nobody_knows_is_answered_with_those_there_are(world: World) -> 
 
 def test_the_world_can_be_found_again_on_the_same_store(world: World) -> None:
     again = found_world(world.store)
-    assert refill(again.fleet, VENUE, [SOL, ADA], FRAME, NOON) == {}
+    assert refill(again.fleet, VENUE, [SOL, ADA], FRAME, NOON) == 0
 
 
 # --- Holes ----------------------------------------------------------------------------------------------------------
