@@ -26,7 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--bug: {asked.bug} is none; --list-bugs names them")
     report = Report(asked.faults, asked.bug)
     wishes = Wishes(
-        asked.seed, asked.seeds, kinds, asked.jobs, asked.bug, asked.bug is not None, asked.database_url, asked.quiet
+        first=asked.seed,
+        count=asked.seeds,
+        kinds=kinds,
+        jobs=asked.jobs,
+        bug=asked.bug,
+        stop_at_first=asked.bug is not None,
+        database_url=asked.database_url,
+        database_name=asked.database,
+        quiet=asked.quiet,
     )
     seconds = run_all(wishes, report)
     print(file=sys.stderr)
@@ -47,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="the last line is the report as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.add_argument("--database-url", help="a superuser's URL of a server to use instead of one of our own")
+    parser.add_argument("--database", default="simulation", help="what its databases are called, a number apart")
     return parser
 
 

@@ -34,6 +34,7 @@ class Wishes:
     bug: str | None = None
     stop_at_first: bool = False
     database_url: str | None = None
+    database_name: str = "simulation"
     quiet: bool = False
 
 
@@ -45,7 +46,7 @@ def bugs() -> dict[str, Any]:
 def run_all(wishes: Wishes, report: Report) -> float:
     """Run every seed and add it to `report`; returns the seconds the seeds took, set-up left out."""
     jobs = max(1, min(wishes.jobs, wishes.count))
-    names = [f"simulation_{number}" for number in range(jobs)]
+    names = [f"{wishes.database_name}_{number}" for number in range(jobs)]
     with ExitStack() as stack:
         url = wishes.database_url or stack.enter_context(server())
         prepare(url, names)

@@ -16,7 +16,6 @@ from common.adapters.embedded.postgres import EmbeddedPostgres
 from common.store import Store, Timeouts, migrate
 
 _LOGIN = "simulation_app"
-_TEMPLATE = "simulation_template"
 _TIMEOUTS = Timeouts(lock_ms_max=400, statement_ms_max=60_000, idle_in_transaction_ms_max=600_000)
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -39,11 +38,11 @@ def prepare(url_superuser: str, names: list[str]) -> None:
         if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [_LOGIN]).fetchone() is None:
             create = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD {}"
             connection.execute(sql.SQL(create).format(sql.Identifier(_LOGIN), sql.Literal(_LOGIN)))
-        _create(connection, _TEMPLATE, "template0")
-    migrate(_url(url_superuser, _TEMPLATE), _url(url_superuser, _TEMPLATE, login=True))
+        _create(connection, names[0], "template0")
+    migrate(_url(url_superuser, names[0]), _url(url_superuser, names[0], login=True))
     with psycopg.connect(url_superuser, autocommit=True) as connection:
-        for name in names:
-            _create(connection, name, _TEMPLATE)
+        for name in names[1:]:
+            _create(connection, name, names[0])
 
 
 def _create(connection: psycopg.Connection[tuple[object, ...]], name: str, template: str) -> None:

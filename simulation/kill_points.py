@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from simulation.hub import KillPoint
+from collections.abc import Mapping
 
-KILL_POINTS: frozenset[KillPoint] = frozenset()
+from simulation.hub import KillPoint, Moment
+
+DOORS: Mapping[str, str] = {
+    "signal.schedule": "commit bus.ring",
+    "signal.scan": "market.candles commit bus.ring",
+    "llm.confirm": "advisor.ask commit bus.ring",
+    "risk.evaluate": "market.market commit bus.ring",
+    "execution.place": "venue.set_leverage venue.place venue.fills commit bus.ring",
+    "execution.settle": "venue.find venue.open_orders venue.fills commit bus.ring",
+    "execution.cancel": "venue.cancel venue.find venue.fills commit bus.ring",
+    "position.visit": (
+        "venue.balance venue.open_orders venue.find venue.fills venue.fundings venue.positions market.market commit bus.ring"
+    ),
+    "maintenance.reconcile": "venue.positions venue.fills venue.open_orders venue.find commit bus.ring",
+    "maintenance.relay": "commit bus.ring",
+    "maintenance.equity": "commit",
+    "operator.halt": "commit",
+    "operator.resume": "commit",
+}
+"""The doors that every service goes through, one way or another."""
+
+KILL_POINTS: frozenset[KillPoint] = frozenset(
+    KillPoint(service, door, moment) for service, doors in DOORS.items() for door in doors.split() for moment in Moment
+)

@@ -32,9 +32,10 @@ class HaltSpan:
 
 @dataclass(slots=True)
 class Record:
-    """Orders, positions, reservations and halts as of the last commit; `number` counts commits."""
+    """Orders, positions, reservations and halts as of the last commit; `number` counts commits, `moves` changes of orders and positions."""
 
     number: int = 0
+    moves: int = 0
     orders: dict[UUID, Order] = field(default_factory=dict)
     submitted: dict[str, int] = field(default_factory=dict)
     positions: dict[UUID, Position] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Record:
 
     def on_order(self, order: Order) -> None:
         """An order was added or changed."""
+        self.moves += 1
         self.orders[order.id] = order
         self.by_client_id[order.intent.client_order_id] = order.id
         if order.status is OrderStatus.SUBMITTING:
@@ -66,6 +68,7 @@ class Record:
 
     def on_position(self, position: Position) -> None:
         """A position was added or changed."""
+        self.moves += 1
         self.positions[position.id] = position
         if not position.is_open:
             self.closed_at.setdefault(position.id, self.number)

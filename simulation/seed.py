@@ -113,17 +113,15 @@ def _peace(world: World, database: Database) -> None:
     _advance(world, IN_DOUBT_S)
     _visit(world)
     world.venue.frozen_at = world.clock.now()
-    for number in range(ROUNDS_MOST):
-        waiting, first = database.root.execute(_WAITING).fetchone() or (0, None)
-        moving = world.venue.in_flight or any(
-            o.changes_at and o.is_open for a in world.venue.accounts.values() for o in a.orders
-        )
-        if not waiting and not moving and number >= 1:
-            break
+    for _ in range(ROUNDS_MOST):
+        moves = laws.record.moves
         _advance(world, 4.0)
+        _visit(world)
+        waiting, first = database.root.execute(_WAITING).fetchone() or (0, None)
+        if not waiting and moves == laws.record.moves and not world.venue.is_moving:
+            break
         if first is not None:
             world.clock.advance_to(first)
-        _visit(world)
     else:
         stuck = database.root.execute(_STUCK).fetchall()
         laws.broken("I1", "fleet", f"it does not come to rest: {stuck}")

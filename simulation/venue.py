@@ -213,6 +213,12 @@ class VirtualVenue:
         price, book = self.price(instrument.symbol), self.book(instrument.symbol, 5)
         return MarketState(instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO)
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether something will happen by itself: a request on its way, an order that is not done."""
+        orders = (order for account in self.accounts.values() for order in account.orders)
+        return bool(self.in_flight) or any(order.is_open and order.changes_at is not None for order in orders)
+
     def account(self, account_id: UUID) -> VirtualAccount:
         """The ledger of an account, opened at first sight."""
         return self.accounts.setdefault(account_id, VirtualAccount())

@@ -33,7 +33,7 @@ from common.services.stage import run
 from simulation.clock import START, GlassVault, SeededIds, Silence, SkewedClock, VirtualClock
 from simulation.database import Database
 from simulation.doors import AdvisorDoor, BusDoor, Draw, Errand, MarketDoor, StoreDoor, VenueDoor
-from simulation.hub import Actor, Chances, Hub, KillPoint
+from simulation.hub import Actor, Chances, Crash, Hub, KillPoint
 from simulation.laws import Laws
 from simulation.strategy import NAME
 from simulation.venue import AccountDoor, Character, Resting, VirtualVenue
@@ -204,27 +204,28 @@ class World:
     def _staff(self) -> None:
         for number in range(WORKERS):
             skew = self.hub.skew(0.8) if self.hub.chances.clock_jump else timedelta(0)
-            fleet = self._fleet(skew)
-            body = self._worker(fleet)
+            body = self._worker(skew)
             self.hub.actors.append(Actor(f"worker-{number}", body, lambda: bool(self.bus.bag)))
         self._orders: list[tuple[str, dict[str, Any]]] = []
         operator = self._fleet(timedelta(0))
         self.hub.actors.append(Actor("operator", lambda: self._command(operator), lambda: bool(self._orders)))
         self._beats = [Beat("beat-1", dict.fromkeys(PERIODS_S, 0.0)), Beat("beat-2", dict.fromkeys(PERIODS_S, 1.5))]
 
-    def _worker(self, fleet: Fleet) -> Any:
+    def _worker(self, skew: timedelta) -> Any:
+        memory = [self._fleet(skew)]
+
         def errand() -> None:
             message = self.bus.take()
             if message is None:
                 return
-            done = False
             try:
-                self.perform(fleet, message)
-                done = True
-            finally:
-                # A killed worker had acknowledged its message, or it had not.
-                if not done and self.rng.random() < 0.5:
+                self.perform(memory[0], message)
+            except Crash:
+                # The next process remembers nothing; its message had been acknowledged, or it had not.
+                memory[0] = self._fleet(skew)
+                if not self.hub.is_healed and self.rng.random() < 0.5:
                     self.bus.bag.append(message)
+                raise
 
         return errand
 
