@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from common.domain.errors import InvalidInput
+from common.domain.order import OrderStatus
 from common.domain.risk.book import HaltMode, HaltScope
 from common.services.halts import NeedsSecond, Nonce, Replayed, halt, halts_in_force, resume
 from common.services.kill_switch import WINDOW_S, Forged, SignedRequest, sign, verify
@@ -153,3 +154,12 @@ def test_arming_from_afar_never_weakens_what_is_in_force(world: World) -> None:
         halted(world, mode=HaltMode.HALT_NEW, may_weaken=False)
     halted(world, mode=HaltMode.FLATTEN, may_weaken=False)
     assert [item.mode for item in halts_in_force(world.fleet)] == [HaltMode.FLATTEN]
+
+
+def test_an_entry_approved_before_a_halt_does_not_leave_after_it_was_lifted(world: World) -> None:
+    house = world.settle_in("harbour")
+    order = world.approve(house)
+    halted(world)
+    resume(world.fleet, scope=HaltScope.PLATFORM, subject="", by="tester")
+    world.work()
+    assert world.order(house, order.id).status is OrderStatus.ABANDONED
