@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,8 @@ def candles_of(wanted: Wanted) -> Iterator[RecordedCandles]:
 
 def run_backtest(wanted: Wanted) -> None:
     """`tradewinds backtest run`."""
+    # This process lives for one run, and what it makes it keeps: looking for garbage would only cost.
+    gc.disable()
     result, took = _result(wanted)
     began = age_s()
     found = curve(result)

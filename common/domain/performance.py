@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from common.domain.market import Candle
 from common.domain.money import ONE, ZERO
@@ -94,7 +94,20 @@ class Excursion:
 
 def trade_stats(positions: Iterable[Position]) -> TradeStats:
     """Figures of the closed ones among `positions`, in the order in which they were closed."""
-    closed = sorted((item for item in positions if item.closed_at is not None), key=_closing)
+    return _stats(_in_order(positions))
+
+
+def _in_order(positions: Iterable[Position]) -> list[Position]:
+    """The closed ones as they were closed; those of one moment by id, which is looked at for them alone."""
+    closed = sorted((item for item in positions if item.closed_at is not None), key=_closed_at)
+    ordered: list[Position] = []
+    for _, together in groupby(closed, key=_closed_at):
+        same = list(together)
+        ordered += same if len(same) == 1 else sorted(same, key=lambda item: str(item.id))
+    return ordered
+
+
+def _stats(closed: Sequence[Position]) -> TradeStats:
     profits = [position.net_profit for position in closed]
     wins = [profit for profit in profits if profit > ZERO]
     losses = [profit for profit in profits if profit < ZERO]
@@ -124,8 +137,8 @@ def trade_stats(positions: Iterable[Position]) -> TradeStats:
     )
 
 
-def _closing(position: Position) -> tuple[datetime, str]:
-    return position.closed_at or datetime.max.replace(tzinfo=UTC), str(position.id)
+def _closed_at(position: Position) -> datetime:
+    return position.closed_at or datetime.max.replace(tzinfo=UTC)
 
 
 def _mean(values: Sequence[Decimal]) -> Decimal | None:
@@ -222,17 +235,16 @@ def curve_stats(points: Iterable[EquityPoint], risk_free: Decimal = RISK_FREE) -
 def grouped(positions: Iterable[Position], key: Callable[[Position], str]) -> dict[str, TradeStats]:
     """Figures of closed positions for each value of `key`, by name."""
     groups: dict[str, list[Position]] = {}
-    for position in positions:
-        if position.closed_at is not None:
-            groups.setdefault(key(position), []).append(position)
-    return {name: trade_stats(groups[name]) for name in sorted(groups)}
+    for position in _in_order(positions):
+        groups.setdefault(key(position), []).append(position)
+    return {name: _stats(groups[name]) for name in sorted(groups)}
 
 
 def daily_profit(positions: Iterable[Position]) -> dict[date, Decimal]:
     """Net profit of the positions closed on each UTC day that closed any (T-63)."""
     days: dict[date, Decimal] = {}
-    for position in sorted((item for item in positions if item.closed_at is not None), key=_closing):
-        day = _closing(position)[0].astimezone(UTC).date()
+    for position in _in_order(positions):
+        day = _closed_at(position).astimezone(UTC).date()
         days[day] = days.get(day, ZERO) + position.net_profit
     return days
 

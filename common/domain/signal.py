@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha1
+from typing import Any
 from uuid import UUID
 
 from common.domain.money import ceil_to, floor_to
@@ -105,6 +106,29 @@ def derived_id(text: str) -> UUID:
     """The UUID, version 5, of `text` in our namespace: `uuid5(NAMESPACE, text)` in half its time."""
     digest = int.from_bytes(sha1(_PREFIX + text.encode(), usedforsecurity=False).digest()[:16])
     return UUID(int=digest & _CLEAR | _VERSION_5)
+
+
+class LateId(UUID):
+    """A UUID that is worked out when it is first looked at; equal to, and hashed as, the one that `make` gives."""
+
+    __slots__ = ("_made",)
+    _made: UUID | Callable[[], UUID]
+
+    def __init__(self, make: Callable[[], UUID]) -> None:
+        object.__setattr__(self, "_made", make)
+
+    # Called final by typeshed, yet every method of UUID reads it as any attribute.
+    @property  # type: ignore[misc]
+    def int(self) -> int:
+        """Its value."""
+        made = self._made
+        if not isinstance(made, UUID):
+            made = made()
+            object.__setattr__(self, "_made", made)
+        return made.int
+
+    def __reduce__(self) -> Any:
+        return UUID, (str(self),)
 
 
 def signal_id(venue: str, instrument: str, timeframe: str, strategy: str, version: str, closed_at: datetime) -> UUID:

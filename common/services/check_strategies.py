@@ -36,8 +36,12 @@ class Checked:
         return len(self.lookahead) + len(self.recursive)
 
 
+def _nothing(_: str) -> None:
+    """Tell nobody."""
+
+
 def check_strategies(
-    chosen: Sequence[Strategy], markets: Iterable[tuple[str, Columns]], tell: Callable[[str], None] = len
+    chosen: Sequence[Strategy], markets: Iterable[tuple[str, Columns]], tell: Callable[[str], None] = _nothing
 ) -> list[Checked]:
     """Each of `chosen` on each of `markets` (name and candles): the future cut off, and only its history handed over."""
     checked = []

@@ -6,7 +6,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 from common.domain.advice import AdvisorFallback
 from common.domain.breaker import trip
@@ -68,7 +68,7 @@ class Ledger:
         self.account = account
         self.limits = limits
         self.wallet = equity
-        self.open: dict[UUID, Held] = {}
+        self.open: dict[int, Held] = {}
         self.sums = Sums()
         self.by_strategy: dict[str, Decimal] = {}
         self.peak = equity
@@ -101,7 +101,7 @@ class Ledger:
 
     def add(self, held: Held) -> None:
         """A position was opened: its entry fee is paid and it counts from now on."""
-        self.open[held.position.id] = held
+        self.open[id(held)] = held
         self.wallet -= held.paid
         self.paid += held.paid
         self._count(held.exposure)
@@ -113,7 +113,7 @@ class Ledger:
     def close(self, held: Held, closed: Position, now: datetime) -> None:
         """A position was closed at `now`: its result is booked. Call `look` afterwards."""
         exposure = held.exposure
-        del self.open[held.position.id]
+        del self.open[id(held)]
         self.sums = self.sums.minus(exposure)
         self.by_strategy[exposure.strategy] -= exposure.notional
         self.wallet += closed.net_profit + held.paid

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import UUID
 
 import numpy as np
 
@@ -44,7 +45,7 @@ from common.domain.risk.book import Book
 from common.domain.risk.judge import Assessment, Proposal, assessments, context_of, judge, propose, reservation
 from common.domain.risk.limits import Limits
 from common.domain.risk.verdict import Approved, Level, Reservation, Rule, Verdict, Veto
-from common.domain.signal import ExitPlan, Side, Signal, signal_id
+from common.domain.signal import ExitPlan, LateId, Side, Signal, signal_id
 from common.domain.strategies import Entries, Strategy, signal_at
 from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
 
@@ -461,11 +462,15 @@ class _Run:
     ) -> Position:
         market, strategy = self.setup.markets[item.market], self.setup.strategies[item.strategy]
         symbol, account = market.instrument.symbol, self.ledger.account
-        cause = signal_id(
-            self.venue, symbol, self.frames[item.market], strategy.name, strategy.version, market.closed_at(bar)
-        )
+        frame = self.frames[item.market]
+
+        def raised() -> UUID:
+            return signal_id(self.venue, symbol, frame, strategy.name, strategy.version, market.closed_at(bar))
+
+        cause = LateId(raised)
         return Position(
-            id=position_id(entry_order_id(account.tenant_id, account.id, cause)),
+            # Three digests a trade, of which most runs never look at one.
+            id=LateId(lambda: position_id(entry_order_id(account.tenant_id, account.id, cause))),
             tenant_id=account.tenant_id,
             account_id=account.id,
             venue=self.venue,

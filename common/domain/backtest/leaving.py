@@ -44,10 +44,16 @@ def find_leaving(
     flagged = _first_from(leaves, entry_bar, last)
     timed = _timed(market, position, entry_bar, last)
     bound = min(flagged, timed, last)
-    touched = _touched(market, position, entry_bar, bound)
-    if touched is not None:
-        bar, decision, tracked = touched
-        return _within(market, tracked, bar, decision, assumptions)
+    exits = position.exits
+    if exits.trail_distance is None and exits.min_hold is None:
+        found = _met(market, position, entry_bar, bound)
+        if found is not None:
+            return _within(market, position, *found, assumptions)
+    else:
+        touched = _touched(market, position, entry_bar, bound)
+        if touched is not None:
+            bar, decision, tracked = touched
+            return _within(market, tracked, bar, decision.reason, assumptions)
     if bound < last:
         reason = CloseReason.TIME if timed <= flagged else CloseReason.OPPOSITE
         opening = exact(market.columns.open[bound + 1])
@@ -71,6 +77,42 @@ def _timed(market: BacktestMarket, position: Position, entry_bar: int, last: int
     if closes_at > opened.item(last) + market.step_ms:
         return last + 1
     return max(entry_bar, int(opened.searchsorted(closes_at - market.step_ms)))
+
+
+def _met(market: BacktestMarket, position: Position, entry_bar: int, bound: int) -> tuple[int, CloseReason] | None:
+    """The first bar from `entry_bar` to `bound` that meets a stop or target that never moves, and which of them.
+
+    A candle's prices are the shortest decimals of their floats and rounding keeps order, so that of two floats that differ
+    the decimals differ the same way; equal ones are compared as decimals.
+    """
+    columns, exits = market.columns, position.exits
+    is_long = position.side is Side.LONG
+    worsts, bests = (columns.low, columns.high) if is_long else (columns.high, columns.low)
+    stop, target = float(exits.stop), float("nan") if exits.target is None else float(exits.target)
+    start, size = entry_bar, FIRST_CHUNK
+    while start <= bound:
+        end = min(start + size, bound + 1)
+        worst, best = worsts[start:end], bests[start:end]
+        # A NaN target is never reached.
+        hits = (worst <= stop) | (best >= target) if is_long else (worst >= stop) | (best <= target)
+        place = int(hits.argmax())
+        if not hits[place]:
+            start, size = end, size * 4
+            continue
+        bar, low, high = start + place, worst.item(place), best.item(place)
+        if _is_at_or_beyond(exits.stop, stop, low, is_long):
+            return bar, CloseReason.STOP
+        if exits.target is not None and _is_at_or_beyond(exits.target, target, high, not is_long):
+            return bar, CloseReason.TARGET
+        start = bar + 1
+    return None
+
+
+def _is_at_or_beyond(level: Decimal, rounded: float, price: float, is_below: bool) -> bool:
+    """Whether `price` is at `level` (nearest float: `rounded`) or, on the side `is_below` names, beyond it."""
+    if price == rounded:
+        return exact(price) <= level if is_below else exact(price) >= level
+    return (price < rounded) is is_below
 
 
 def _touched(
@@ -133,12 +175,12 @@ def _proposed(market: BacktestMarket, position: Position, start: int, stop: int)
 
 
 def _within(
-    market: BacktestMarket, position: Position, bar: int, decision: ExitDecision, assumptions: Assumptions
+    market: BacktestMarket, position: Position, bar: int, reason: CloseReason, assumptions: Assumptions
 ) -> Leaving:
-    side, reason = position.side, decision.reason
-    if reason is CloseReason.TARGET:
+    side, target = position.side, position.exits.target
+    if reason is CloseReason.TARGET and target is not None:
         # A gap beyond the target is not counted as luck.
-        reference = position.exits.target or decision.price
+        reference = target
     else:
         stop, opening = stop_price_now(position), exact(market.columns.open[bar])
         reference = min(stop, opening) if side is Side.LONG else max(stop, opening)
