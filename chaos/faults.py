@@ -21,7 +21,8 @@ from common.services.halts import halt, resume
 LAG_S_MAX = PRACTICE_VISIBILITY_S - 2.0
 """How long faults hide an order at most, in seconds of life: the venue keeps what its capability record promises."""
 
-_STRIKE_S = 5.0
+_STRIKE_S = 4.0
+_RETRY_AFTER_S = 5.0
 _ORDER, _ALGO = "/fapi/v1/order", "/fapi/v1/algoOrder"
 
 Act = Callable[[World, random.Random], str]
@@ -309,9 +310,7 @@ def venue_timeout_after_accept(world: World, dice: random.Random) -> str:
 def venue_error_before_accept(world: World, dice: random.Random) -> str:
     """5xx, and the order was not taken."""
     params = {"answer": dice.choice(("unknown", "unavailable", "internal", "server_error", "bad_gateway", "timeout"))}
-    return _misbehave(
-        world, "rest.before_accept", "http", dice.randint(1, 3), params=params, match=_placements(dice)
-    )
+    return _misbehave(world, "rest.before_accept", "http", dice.randint(1, 3), params=params, match=_placements(dice))
 
 
 @kind("venue-1", 5)
@@ -324,7 +323,10 @@ def venue_error_after_accept(world: World, dice: random.Random) -> str:
 @kind("venue-2", 4)
 def venue_rate_limited(world: World, dice: random.Random) -> str:
     """429 with Retry-After, for anything."""
-    return _misbehave(world, "rest.before_accept", "http", dice.randint(1, 3), params={"answer": "rate_limited"})
+    told = _misbehave(world, "rest.before_accept", "http", dice.randint(1, 3), params={"answer": "rate_limited"})
+    if told:
+        time.sleep(_RETRY_AFTER_S)  # The silence the venue asked for belongs to the fault.
+    return told
 
 
 @kind("venue-1", 4)

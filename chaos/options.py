@@ -16,10 +16,10 @@ class Options:
     directory: Path | None = None
     as_json: bool = False
     speed: float = 60.0
-    tenants: int = 3
+    tenants: int = 2
     replicas: int = 2
     round_size: int = 100
-    volley: int = 6
+    volley: int = 8
 
     def command(self) -> str:
         """What repeats this run."""

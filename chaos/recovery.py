@@ -77,9 +77,7 @@ class Prober:
         frame, symbol = Timeframe.parse(TIMEFRAME), world.tenancy.instruments[0].symbol
         found, refs = [], []
         with fleet.store.unit_of_work(None) as uow:
-            found.append(
-                request_scan(fleet, uow, SIMULATOR, TIMEFRAME, [symbol], frame.floor(now), shard=key, now=now)
-            )
+            found.append(request_scan(fleet, uow, SIMULATOR, TIMEFRAME, [symbol], frame.floor(now), shard=key, now=now))
             for (signal,) in world.rows(_ASKED):
                 payload = {"signal_id": str(signal), "advisor": ADVISOR}
                 found.append(

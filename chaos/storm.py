@@ -143,7 +143,7 @@ def run_storm(world: World, say: Say) -> Storm:
         _wait_for_orders(world)
         checked = 0
         while len(storm.entries) < options.faults and not storm.violations:
-            size = min(dice.randint(1, options.volley), options.faults - len(storm.entries))
+            size = min(dice.randint((options.volley + 2) // 3, options.volley), options.faults - len(storm.entries))
             _volley(storm, draw_volley(dice, kinds, size))
             if len(storm.entries) - checked >= options.round_size or len(storm.entries) >= options.faults:
                 checked = len(storm.entries)
@@ -230,14 +230,17 @@ def _stuck(world: World) -> list[str]:
     """What the fleet does not finish by itself although nothing is wrong any more."""
     deadline = time.monotonic() + QUIET_S
     while True:
-        now = world.fleet.clock.now()
-        transport = world.fleet.clock.transport
-        found = patiently(lambda now=now: world.rows(_STUCK, [now - transport(STUCK_S), now - transport(DOUBT_S)]))  # type: ignore[misc]
+        found = patiently(lambda: _overdue(world))
         if not found:
             return []
         if time.monotonic() > deadline:
-            return [f"I1: {text} is not finished {QUIET_S:.0f} s after everything was healed" for (text,) in found[:5]]
+            return [f"I1: {text} is not finished {QUIET_S:.0f} s after everything was healed" for text in found[:5]]
         time.sleep(0.5)
+
+
+def _overdue(world: World) -> list[str]:
+    now, transport = world.fleet.clock.now(), world.fleet.clock.transport
+    return [text for (text,) in world.rows(_STUCK, [now - transport(STUCK_S), now - transport(DOUBT_S)])]
 
 
 def _unfinished(world: World) -> list[str]:

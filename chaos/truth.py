@@ -94,9 +94,7 @@ def _once(world: World) -> list[str]:
 
 def _account(world: World, account: Account) -> list[str]:
     told = world.venue.statement(world.tenancy.keys[account.id])
-    rows = [
-        Row(r[0], r[1], OrderStatus(r[2]), r[3], r[4], r[5], r[6], r[7]) for r in world.rows(_ORDERS, [account.id])
-    ]
+    rows = [Row(r[0], r[1], OrderStatus(r[2]), r[3], r[4], r[5], r[6], r[7]) for r in world.rows(_ORDERS, [account.id])]
     ours = {row.client_id: row for row in rows}
     name = f"{world.tenancy.keys[account.id][-6:]}"
     found = [
@@ -142,7 +140,11 @@ def _orders(told: Mapping[str, Any], ours: Mapping[str, Row]) -> Iterator[str]:
             algo is not None and algo["algoStatus"] == "NEW"
         )
         shown = f"{order['status'] if order else '-'}/{algo['algoStatus'] if algo else '-'} {filled}"
-        if filled != row.filled or is_open is (row.status in TERMINAL) or row.status in NOT_THERE - {OrderStatus.REJECTED}:
+        if (
+            filled != row.filled
+            or is_open is (row.status in TERMINAL)
+            or row.status in NOT_THERE - {OrderStatus.REJECTED}
+        ):
             yield f"I4: {row.role} {client} is {row.status} {row.filled} in the ledger and {shown} at the venue"
 
 

@@ -74,7 +74,7 @@ class World:
         try:
             with connect_redis(self.valkey.url) as client:
                 client.flushall()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - translated.
             # The library of Redis is spoken in one room, its errors too.
             raise Transient(f"Valkey does not answer: {error}") from None
 
@@ -157,10 +157,14 @@ def _world(
     world = World(
         options, directory, direct, venue, homes[0], homes[1], servers[0], servers[1], proxies, crew, fleet, tenancy
     )
-    # Whatever runs at the end, perhaps not what was started here.
-    stack.callback(lambda: world.postgres.stop())
-    stack.callback(lambda: world.valkey.stop())
+    stack.callback(_stop_servers, world)
     return world
+
+
+def _stop_servers(world: World) -> None:
+    """Stop what runs at the end, which need not be what was started at the beginning."""
+    world.valkey.stop()
+    world.postgres.stop()
 
 
 def _addresses(settings: Settings, directory: Path, parts: dict[str, Any], venue_url: str) -> Settings:

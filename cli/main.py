@@ -270,6 +270,41 @@ def modelcheck(
 
 
 @app.command(rich_help_panel=ASK)
+def chaos(
+    faults: Annotated[int, typer.Option(min=1, help="How many faults have to strike.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the schedule, of the market and of the signals.")] = 1,
+    kinds: Annotated[
+        str | None, typer.Option(metavar="NAME,…", help="Only these kinds of faults; a wrong name lists all.")
+    ] = None,
+    world: Annotated[
+        str | None, typer.Option("--world", help="Keep the world under this name; a temporary one without it.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=1, max=600, help="Venue seconds per second of life.")] = 60.0,
+    tenants: Annotated[int, typer.Option(min=1, max=20, help="Tenants that trade at the venue.")] = 2,
+    replicas: Annotated[int, typer.Option(min=1, max=4, help="Workers of each stage.")] = 2,
+    round_size: Annotated[int, typer.Option(min=1, help="Faults between two checks of the invariants.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Break a fleet of its own, process by process and wire by wire, and check that nothing is lost or done twice.
+
+    Example: tradewinds chaos --faults 200 --seed 1 --json
+    """
+    from cli.chaos import run_chaos
+
+    run_chaos(
+        faults,
+        seed,
+        kinds,
+        world,
+        as_json,
+        speed=speed,
+        tenants=tenants,
+        replicas=replicas,
+        round_size=round_size,
+    )
+
+
+@app.command(rich_help_panel=ASK)
 def status(as_json: AsJson = False, world: World = None) -> None:
     """What flowed through the stages, what waits, and what each tenant earned.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 ROOMS = (
-    "api", "bench", "cli", "common", "migrations", "modelcheck", "simulation", "simulator", "workers", "beat_schedule.py"
+    "api", "bench", "chaos", "cli", "common", "migrations", "modelcheck", "simulation", "simulator", "workers", "beat_schedule.py"
 )  # fmt: skip
 
 
