@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -86,6 +87,26 @@ def test_two_writers_may_open_the_same_month(store: Store) -> None:
         first.commit()
         second.session.execute("SELECT add_candle_month(:month)", {"month": month})
         second.commit()
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+def test_a_writer_that_waited_for_another_finds_the_month_it_opened(store: Store, root: Connection) -> None:
+    month = {"month": datetime(2031, 6, 1, tzinfo=UTC)}
+
+    def open_month() -> None:
+        with store.unit_of_work(None) as second:
+            second.session.execute("SELECT add_candle_month(:month)", month)
+            second.commit()
+
+    with ThreadPoolExecutor(1) as pool, store.unit_of_work(None) as first:
+        first.session.execute("SELECT add_candle_month(:month)", month)
+        waiting = pool.submit(open_month)
+        while not waiting.done() and root.execute(WAITING).fetchone() == (0,):
+            pass
+        first.commit()
+        waiting.result(timeout=10)
 
 
 def test_arrays_are_the_series_as_columns(store: Store) -> None:
