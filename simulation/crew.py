@@ -14,13 +14,11 @@ from queue import Empty
 from typing import Any
 
 from simulation.database import Database, prepare, server
-from simulation.hub import KillPoint
-from simulation.kill_points import KILL_POINTS
+from simulation.kill_points import aims
 from simulation.report import Report
 from simulation.seed import Outcome, listen, run_seed
 
 BUGS = "tests.bugs"
-_TARGETS: tuple[KillPoint, ...] = tuple(sorted(KILL_POINTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,7 @@ def _work(url: str, name: str, wishes: Wishes, offset: int, step: int, take: Cal
     database = Database(url, name)
     try:
         for seed in range(wishes.first + offset, wishes.first + wishes.count, step):
-            target = _TARGETS[seed % len(_TARGETS)] if _TARGETS and "crash" in wishes.kinds else None
-            outcome = run_seed(database, seed, wishes.kinds, target)
+            outcome = run_seed(database, seed, wishes.kinds, aims(seed) if "crash" in wishes.kinds else frozenset())
             if seed % 16 == 0:
                 gc.collect()
             if not outcome.violations:

@@ -117,7 +117,7 @@ class Hub:
     rng: random.Random
     clock: VirtualClock
     chances: Chances = field(default_factory=Chances)
-    target: KillPoint | None = None
+    aims: frozenset[KillPoint] = frozenset()
     switching: float = 0.5
     actors: list[Actor] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
@@ -126,7 +126,6 @@ class Hub:
     trace: list[str] = field(default_factory=list)
     steps: int = 0
     is_healed: bool = False
-    _passes: int = 0
     _current: Actor | None = None
     _main: greenlet | None = None
 
@@ -164,7 +163,7 @@ class Hub:
             return
         here = KillPoint(self._current.service, door, moment)
         self.seen.add(here)
-        if self._is_target(here) or self.happens("crash"):
+        if self._is_aimed_at(here) or self.happens("crash"):
             self.killed.add(here)
             self.note(f"killed at {here}")
             raise Crash(str(here))
@@ -174,12 +173,9 @@ class Hub:
             if self.rng.random() < self.switching:
                 self.pause()
 
-    def _is_target(self, here: KillPoint) -> bool:
+    def _is_aimed_at(self, here: KillPoint) -> bool:
         # The first pass is spared sometimes, so that a second attempt is hit as well as a first one.
-        if self.is_healed or here != self.target:
-            return False
-        self._passes += 1
-        if self._passes not in {1, 3} or (self._passes == 1 and self.rng.random() < 0.3):
+        if self.is_healed or here not in self.aims or here in self.killed or self.rng.random() < 0.3:
             return False
         self.count("crash")
         return True

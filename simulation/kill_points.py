@@ -28,3 +28,20 @@ DOORS: Mapping[str, str] = {
 KILL_POINTS: frozenset[KillPoint] = frozenset(
     KillPoint(service, door, moment) for service, doors in DOORS.items() for door in doors.split() for moment in Moment
 )
+
+RARE: frozenset[KillPoint] = frozenset(
+    point
+    for point in KILL_POINTS
+    if point.service in {"execution.cancel", "operator.halt", "operator.resume"}
+    or (point.service, point.door) in {("execution.settle", "bus.ring"), ("position.visit", "venue.find")}
+    or (point.service == "maintenance.reconcile" and point.door in {"bus.ring", "venue.find"})
+)
+"""Points that few seeds come by: whoever does is killed there."""
+
+_ALL = tuple(sorted(KILL_POINTS))
+
+
+def aims(seed: int) -> frozenset[KillPoint]:
+    """Where `seed` kills on purpose: at each point in its turn, and every other seed wherever few come by."""
+    turn = frozenset({_ALL[seed // 2 % len(_ALL)]})
+    return turn | RARE if seed % 2 else turn

@@ -66,10 +66,10 @@ def listen() -> None:
     log.handlers = [_listener]
 
 
-def run_seed(database: Database, seed: int, kinds: tuple[str, ...], target: KillPoint | None) -> Outcome:
+def run_seed(database: Database, seed: int, kinds: tuple[str, ...], aims: frozenset[KillPoint]) -> Outcome:
     """Everything that `seed` brings about; the same seed brings about the same."""
     database.empty()
-    world = World(database, seed, kinds, target)
+    world = World(database, seed, kinds, aims)
     _listener.world = world
     try:
         _trouble(world)

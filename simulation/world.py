@@ -96,12 +96,12 @@ class Beat:
 class World:
     """Everything of one seed; `hub.turn` and `pass_time` move it."""
 
-    def __init__(self, database: Database, seed: int, kinds: tuple[str, ...], target: KillPoint | None) -> None:
+    def __init__(self, database: Database, seed: int, kinds: tuple[str, ...], aims: frozenset[KillPoint]) -> None:
         self.seed, self.database = seed, database
         self.rng = random.Random(f"tradewinds|{seed}")
         self.clock = VirtualClock(START)
         self.clock.advance(30)
-        self.hub = Hub(self.rng, self.clock, Chances.swarm(self.rng, kinds), target)
+        self.hub = Hub(self.rng, self.clock, Chances.swarm(self.rng, kinds), aims)
         name = f"venue{seed}"
         listed = [instrument(name, symbol) for symbol in SYMBOLS]
         self.venue = VirtualVenue(name, self.clock, self.rng, listed, Character.drawn(self.rng), seed)
