@@ -27,7 +27,7 @@ from common.services.run_backtest import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from common.ports.recorded import RecordedCandles
+    from common.offline import RecordedCandles
 
 FIGURES = (
     ("net_profit", "net profit"),

@@ -16,8 +16,8 @@ from common.domain import strategies
 from common.domain.backtest import Finding
 from common.domain.errors import InvalidInput
 from common.domain.strategies import Strategy
-from common.offline import find_strategies, recorded_candles
-from common.services.check_strategies import Checked, check_strategies, made_market
+from common.offline import find_strategies, made_market, recorded_candles
+from common.services.check_strategies import Checked, check_strategies
 
 CHECKED_CANDLES = 4_000
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from common.adapters.process_figures import age_s, peak_mb
+from common.domain.features import Columns
 from common.ports.recorded import RecordedCandles
 
-__all__ = ["age_s", "find_strategies", "peak_mb", "recorded_candles", "row_writer"]
+__all__ = ["RecordedCandles", "age_s", "find_strategies", "made_market", "peak_mb", "recorded_candles", "row_writer"]
 
 
 def recorded_candles(place: Path) -> RecordedCandles:
@@ -39,3 +40,10 @@ def find_strategies(folders: Sequence[Path], wanted: str | None = None) -> None:
     # Looking through what is installed takes a while; a strategy that is known already needs none of it.
     if wanted is None or wanted not in names():
         load_packages()
+
+
+def made_market(seed: int) -> tuple[str, Columns]:
+    """(name, candles) of a market made by dice from `seed`, always the same."""
+    from common.adapters.made_market import made_market as make
+
+    return make(seed)
