@@ -1,14 +1,14 @@
 """The failures of the fleet, typed by what to do next.
 
-    TradewindsError
-    ├── Transient         try again later; nothing has happened
-    ├── Permanent         record and stop; trying again cannot help
-    │   ├── InvalidInput  names the field, the value and what would be accepted
-    │   ├── NotFound      names what was asked for and what exists
-    │   ├── Refused       a definite refusal by the other side, with its code
-    │   │   └── NotNow    … for a reason that passes: clocks differ, or too many requests
-    │   └── IllegalMove   a state machine was asked for a move its table does not hold
-    └── OutcomeUnknown    it may have happened; ask the venue before acting
+TradewindsError
+├── Transient         try again later; nothing has happened
+├── Permanent         record and stop; trying again cannot help
+│   ├── InvalidInput  names the field, the value and what would be accepted
+│   ├── NotFound      names what was asked for and what exists
+│   ├── Refused       a definite refusal by the other side, with its code
+│   │   └── NotNow    … for a reason that passes: clocks differ, or too many requests
+│   └── IllegalMove   a state machine was asked for a move its table does not hold
+└── OutcomeUnknown    it may have happened; ask the venue before acting
 """
 
 from __future__ import annotations

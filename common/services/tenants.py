@@ -136,7 +136,9 @@ def open_account(
         if known is not None:
             return known
         if environment is Environment.LIVE and not uow.capability_records.is_passing(venue):
-            raise InvalidInput("venue", venue, f"one that a probe has passed: run `tradewinds venue probe {venue}` first")
+            raise InvalidInput(
+                "venue", venue, f"one that a probe has passed: run `tradewinds venue probe {venue}` first"
+            )
         uow.accounts.add(account)
         if credentials is not None:
             secret = f"{credentials.key}\n{credentials.secret}".encode()
