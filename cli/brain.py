@@ -211,3 +211,23 @@ def lookahead_check(
     if every == bool(strategy):
         raise InvalidInput("strategy", strategy, "--all, or --strategy NAME")
     raise typer.Exit(check(strategy or [], strategies or [], data, symbols_of(instruments), since, as_json))
+
+
+def parity(
+    data: Annotated[Path, typer.Option("--data", help="Folder of candle files.")],
+    instruments: Annotated[str, typer.Option("--instruments", help="Such as BTC/USDT,ETH/USDT.")],
+    candles: Annotated[int, typer.Option("--candles", min=1, help="Candles of each instrument to compare.")] = 1000,
+    strategy: Annotated[str, typer.Option("--strategy", help="One or more, with commas.")] = "ema_crossover",
+    risk: Annotated[str, typer.Option("--risk", help="Risk profile of the account.")] = "standard",
+    skip: Annotated[int, typer.Option("--skip", min=0, help="Candles left out at the beginning.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """The same candles through the real services on real Postgres and through the backtest: what differs?
+
+    Example: tradewinds parity --data ../candles --instruments BTC/USDT,ETH/USDT --candles 3000
+    """
+    from cli.context import become
+
+    arguments = ["--data", str(data), "--instruments", instruments, "--candles", str(candles), "--skip", str(skip)]
+    arguments += ["--strategy", strategy, "--risk", risk, *(("--json",) if as_json else ())]
+    become("simulation.parity", *arguments)

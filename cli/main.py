@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.brain import backtest_app, data_app, lookahead_check, strategies_app
+from cli.brain import backtest_app, data_app, lookahead_check, parity, strategies_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
@@ -29,6 +29,7 @@ app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
 app.add_typer(backtest_app, name="backtest", rich_help_panel=RESEARCH)
 app.add_typer(strategies_app, name="strategies", rich_help_panel=RESEARCH)
 app.command("lookahead-check", rich_help_panel=RESEARCH)(lookahead_check)
+app.command("parity", rich_help_panel=RESEARCH)(parity)
 app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
 app.add_typer(venue_app, name="venue", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)

@@ -51,6 +51,8 @@ from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
 
 ORDER_PREFIX = "bt"
 
+DAY_MS = 86_400_000
+
 FILLED, VETOED, EXPIRED, UNFILLED = "filled", "vetoed", "expired", "unfilled"
 
 STACKED = "one in this direction is held or on its way"
@@ -289,13 +291,18 @@ class _Run:
         here.remove(held)
         self.pairs -= not any(other.position.side is position.side for other in here)
         if self.ledger.is_new_day(now):
-            self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
+            self.begin_day(at_ms, now)
         self.ledger.close(held, closed, now)
         profit = self.guess(at_ms)
         self.watch(at_ms, profit)
         if self.judge_all or may_trip(self.ledger, self.bounds, profit):
             self.ledger.look(now, self.unrealised(at_ms))
         self.positions.append(closed)
+
+    def begin_day(self, at_ms: int, now: datetime) -> None:
+        """The day begins at midnight, with the equity of then: nothing has been booked since."""
+        midnight_ms = max(at_ms - at_ms % DAY_MS, self.marks.start)
+        self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(midnight_ms))
 
     def watch(self, at_ms: int, profit: float) -> None:
         """Remember the equity where it may be the highest yet."""
@@ -325,7 +332,7 @@ class _Run:
         if plan is None:
             return
         if self.ledger.is_new_day(now):
-            self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(at_ms))
+            self.begin_day(at_ms, now)
         profit = self.guess(at_ms)
         self.watch(at_ms, profit)
         verdict = self.verdict(at_ms, now, item, order, side, plan, profit)

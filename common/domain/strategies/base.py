@@ -187,6 +187,11 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(float(value)))
 
 
+def steady(value: float) -> Decimal:
+    """`value` to ten digits: beyond them a recursive average may still tell where its history began."""
+    return Decimal(f"{value:.10g}")
+
+
 def exit_plan(entries: Entries, index: int, side: Side, price: Decimal, tick: Decimal) -> ExitPlan | None:
     """Exits of an entry at `price` on bar `index`, in absolute prices on the grid; None where they make no sense.
 
@@ -197,15 +202,15 @@ def exit_plan(entries: Entries, index: int, side: Side, price: Decimal, tick: De
     distance = entries.stop.item(index)
     if not math.isfinite(distance) or distance <= 0:
         return None
-    stop = back(price - side.sign * exact(distance), tick)
+    stop = back(price - side.sign * steady(distance), tick)
     target, trail = entries.target.item(index), entries.trail.item(index)
     reach = None
     if math.isfinite(target):
-        reward = abs(price - stop) * exact(target) / exact(distance)
+        reward = abs(price - stop) * steady(target / distance)
         reach = away(price + side.sign * reward, tick)
     if stop <= 0 or (reach is not None and reach <= 0):
         return None
-    step = ceil_to(exact(trail), tick) if math.isfinite(trail) and trail > 0 else None
+    step = ceil_to(steady(trail), tick) if math.isfinite(trail) and trail > 0 else None
     return ExitPlan(
         stop=stop,
         target=reach,

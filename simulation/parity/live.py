@@ -1,0 +1,246 @@
+"""The real services over candles: scan, evaluate, place, monitor, in one thread and in the order of the backtest."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import time
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from common.domain.backtest import Setup
+from common.domain.backtest.account import backtest_account
+from common.domain.decision import Decision
+from common.domain.exits import stop_price_now
+from common.domain.job import JobRef, Stage
+from common.domain.order import Order, OrderType
+from common.domain.position import Position
+from common.domain.risk.book import Environment, TradingState
+from common.domain.signal import Side, Signal
+from common.domain.strategies.base import exact
+from common.domain.tenant import Tenant
+from common.services.fleet import Fleet, Policy
+from common.services.monitor_account import monitor_account
+from common.services.routines import ROUTINES
+from common.services.schedule_scans import request_scan
+from common.services.snapshot_equity import snapshot_equity
+from common.services.stage import run
+from common.services.tenants import refresh_instruments, subscribe
+from common.store import Store
+from simulation.clock import GlassVault, SeededIds, Silence, VirtualClock
+from simulation.parity.venue import CandleDoor, CandleVenue
+
+POLICY = Policy(order_prefix="bt", market_fresh_s=0.0, history_candles=2_000, live_trading=False)
+
+
+@dataclass(slots=True)
+class Inbox:
+    """The Bus port: what was rung waits here until the driver takes it."""
+
+    waiting: list[JobRef] = field(default_factory=list)
+
+    def ring(self, refs: Sequence[JobRef]) -> None:
+        """Keep `refs`."""
+        self.waiting.extend(refs)
+
+    def take(self, stage: Stage) -> list[JobRef]:
+        """What waits for `stage`."""
+        found = [ref for ref in self.waiting if ref.stage is stage]
+        self.waiting = [ref for ref in self.waiting if ref.stage is not stage]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What the fleet did, from its own ledger."""
+
+    signals: list[Signal]
+    decisions: list[Decision]
+    orders: list[Order]
+    positions: list[Position]
+    exit_bars: Mapping[UUID, int]
+
+
+class Driver:
+    """Leads one fleet with one account through the bars of `setup`, from `first` on."""
+
+    def __init__(self, store: Store, setup: Setup, first: int) -> None:
+        self.setup, self.first = setup, first
+        self.lead = setup.markets[0]
+        self.clock = VirtualClock(self.lead.closed_at(first - 1))
+        self.venue = CandleVenue(self.clock, setup.markets, setup.assumptions)
+        self.inbox = Inbox()
+        self.account = replace(
+            backtest_account(self.lead.instrument.venue, setup.profile), environment=Environment.PAPER
+        )
+        self.door = CandleDoor(self.venue, self.account.id, setup.equity, self.clock)
+        self.fleet = Fleet(
+            store=store,
+            clock=self.clock,
+            ids=SeededIds(random.Random(0)),
+            bus=self.inbox,
+            market_data={self.venue.name: self.venue},
+            open_venue=lambda account, credentials: self.door,
+            advisors={},
+            vault=GlassVault(),
+            notifier=Silence(),
+            policy=POLICY,
+        )
+        self.symbols = sorted(self.venue.markets)
+        self.open: list[Position] = []
+        self._settle()
+
+    def _settle(self) -> None:
+        for symbol in self.symbols:
+            self.venue.close_bar(symbol, self.first - 1)
+        refresh_instruments(self.fleet, self.venue.name)
+        tenant = Tenant(self.account.tenant_id, "parity", TradingState.ACTIVE, self.clock.now())
+        with self.fleet.store.unit_of_work(tenant.id) as uow:
+            uow.tenants.add(tenant)
+            uow.accounts.add(self.account)
+            uow.accounts.mark_reconciled(self.account.id, True)
+            uow.commit()
+        for strategy in self.setup.strategies:
+            subscribe(
+                self.fleet,
+                tenant.id,
+                self.account.id,
+                strategy=strategy.name,
+                timeframe=str(self.lead.columns.timeframe),
+                instruments=self.symbols,
+            )
+        self.visit()
+
+    def visit(self) -> None:
+        """One visit of the monitor."""
+        monitor_account(self.fleet, self.account.tenant_id, self.account.id)
+        with self.fleet.store.unit_of_work(self.account.tenant_id) as uow:
+            self.open = uow.positions.open(self.account.id)
+
+    def work(self, *stages: Stage) -> int:
+        """Run what waits for `stages`, in their order, until nothing does; returns how many jobs that was."""
+        count = 0
+        for stage in stages:
+            while refs := self.inbox.take(stage):
+                for ref in refs:
+                    count += 1
+                    run(self.fleet, ROUTINES, ref)
+        return count
+
+    def lead_through(self, last: int, tell: Any) -> None:
+        """Every bar from the first up to `last`."""
+        for bar in range(self.first, last):
+            for symbol in self.symbols:
+                self.venue.close_bar(symbol, bar)
+            self.clock.advance_to(self.lead.closed_at(bar))
+            self.at_close()
+            self.within(bar + 1)
+            tell(bar)
+
+    def at_close(self) -> None:
+        """A bar has closed: signals, verdicts, and what they and the strategies' leavings make of it at the next open."""
+        now = self.clock.now()
+        with self.fleet.store.unit_of_work(None) as uow:
+            frame = str(self.lead.columns.timeframe)
+            request_scan(self.fleet, uow, self.venue.name, frame, self.symbols, now, shard="0", now=now)
+            refs = uow.commit()
+        self.fleet.publish(refs)
+        self.work(Stage.SCAN)
+        is_midnight = now.time() == time(0)
+        if self.open or is_midnight:
+            # Equity as of this close; what this visit wants to leave leaves after the verdicts, at the open.
+            self.visit()
+        if is_midnight:
+            snapshot_equity(self.fleet, self.account.tenant_id, self.account.id)
+        leaving = self.inbox.take(Stage.PLACE)
+        for ref in self.inbox.take(Stage.EVALUATE):
+            # Each entry is filled and known before the next is judged, as in the backtest.
+            run(self.fleet, ROUTINES, ref)
+            self._settle_orders()
+        self.inbox.ring(leaving)
+        self._settle_orders()
+
+    def _settle_orders(self) -> None:
+        if self.work(Stage.PLACE):
+            self._look()
+
+    def within(self, bar: int) -> None:
+        """What the prices of `bar` do to what is held: the worst is believed first."""
+        if not self.open:
+            return
+        # A candle does not tell when within it something happened: it is dated at its end, as the backtest does.
+        self.clock.advance_to(self.lead.closed_at(bar))
+        for position in list(self.open):
+            self._stop(position)
+            self._trail(position, bar)
+            self._target(position, bar)
+        for position in list(self.open):
+            self._best(position, bar)
+
+    def _is_open(self, position: Position) -> bool:
+        return any(item.id == position.id for item in self.open)
+
+    def _stop(self, position: Position) -> None:
+        account = self.venue.account(self.account.id)
+        met = [
+            order
+            for order in account.orders
+            if order.is_open and order.intent.type is OrderType.STOP_MARKET
+            and order.intent.position_id == position.id and self.venue.is_met(order.intent)
+        ]  # fmt: skip
+        for order in met:
+            self.venue.finish(self.account.id, order)
+        if met:
+            self._look()
+
+    def _look(self) -> None:
+        self.visit()
+        while self.work(Stage.PLACE):
+            self.visit()
+
+    def _come_to(self, position: Position, price: Decimal) -> None:
+        """Let the price be `price` for a moment in which the monitor looks."""
+        before = self.venue.marks[position.instrument]
+        self.venue.move(position.instrument, price)
+        self._look()
+        self.venue.marks[position.instrument] = before
+
+    def _trail(self, position: Position, bar: int) -> None:
+        if not self._is_open(position) or position.exits.trail_distance is None:
+            return
+        columns, level = self.venue.markets[position.instrument].columns, stop_price_now(position)
+        is_long = position.side is Side.LONG
+        worst, opening = exact((columns.low if is_long else columns.high)[bar]), exact(columns.open[bar])
+        if (worst - level) * position.side.sign <= 0:
+            self._come_to(position, min(level, opening) if is_long else max(level, opening))
+
+    def _target(self, position: Position, bar: int) -> None:
+        if not self._is_open(position) or position.exits.target is None:
+            return
+        columns = self.venue.markets[position.instrument].columns
+        best = exact((columns.high if position.side is Side.LONG else columns.low)[bar])
+        if (best - position.exits.target) * position.side.sign >= 0:
+            self._come_to(position, position.exits.target)
+
+    def _best(self, position: Position, bar: int) -> None:
+        if not self._is_open(position) or position.exits.trail_distance is None:
+            return
+        columns = self.venue.markets[position.instrument].columns
+        best = exact((columns.high if position.side is Side.LONG else columns.low)[bar])
+        if (best - position.best_price) * position.side.sign > 0:
+            self._come_to(position, best)
+
+    def lived(self) -> Lived:
+        """Everything in the ledger, oldest first."""
+        with self.fleet.store.unit_of_work(self.account.tenant_id) as uow:
+            orders = uow.orders.of_account(self.account.id)
+            positions = [
+                position for order in orders if (position := uow.positions.get(order.intent.position_id)) is not None
+            ]
+            signals = uow.signals.list(venue=self.venue.name, limit=1_000_000)
+            decided = [uow.decisions.for_signal(signal.id) for signal in signals]
+        decisions = [item for items in decided for item in items]
+        unique = {position.id: position for position in positions}
+        return Lived(signals[::-1], decisions[::-1], orders, list(unique.values()), self.venue.exit_bars)
