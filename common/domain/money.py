@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ZERO = Decimal(0)
 ONE = Decimal(1)
 BPS = Decimal(10_000)
+
+_ARITHMETIC = Context(prec=28, rounding=ROUND_HALF_EVEN)
+
+
+def exactly(decide: Callable[P, T]) -> Callable[P, T]:
+    """`decide` under our own rules of arithmetic: a thread's decimal context is a hidden argument that anybody may change."""
+
+    @wraps(decide)
+    def decided(*args: P.args, **kwargs: P.kwargs) -> T:
+        with localcontext(_ARITHMETIC):
+            return decide(*args, **kwargs)
+
+    return decided
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from typing import Any
 
 import pytest
@@ -100,6 +100,17 @@ def test_a_refused_time_stamp_sets_the_clock_and_is_a_refusal_for_now(
     with pytest.raises(NotNow):
         venue(server, clock).place(intent(), clock.now())
     assert read == [True]
+
+
+def test_what_ccxt_does_to_the_arithmetic_of_a_thread_stays_in_its_room(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    server.on(*ORDER, refusal(-2019, "Margin is insufficient."))
+    before = getcontext().copy()
+    with pytest.raises(Refused):
+        venue(server, clock).place(intent(), clock.now())
+    after = getcontext()
+    assert (after.rounding, after.prec, after.traps) == (before.rounding, before.prec, before.traps)
 
 
 def test_leverage_that_is_not_set_now_is_set_later(server: ScriptedServer, clock: ManualClock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, localcontext
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +44,12 @@ def test_an_approval_carries_the_one_order_and_what_it_holds() -> None:
 
 def test_the_same_world_gives_the_same_verdict_bit_for_bit() -> None:
     assert world.judged() == world.judged()
+
+
+def test_the_threads_own_rules_of_arithmetic_change_no_verdict() -> None:
+    plain = (world.proposed(), world.judged())
+    with localcontext(prec=9, rounding=ROUND_UP):
+        assert (world.proposed(), world.judged()) == plain
 
 
 def test_a_short_sells_below_and_stops_above() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import localcontext
 from queue import LifoQueue
 from threading import Lock
 from typing import Any
@@ -221,7 +222,9 @@ class Clients:
         client.timeout = int(timeout_s * 1000)
         client.tw_last = None
         try:
-            yield client
+            # ccxt sets the rounding of the thread's decimal context for good, and with it the last digit of our money.
+            with localcontext():
+                yield client
         finally:
             self._idle.put(client)
 

@@ -16,7 +16,7 @@ from common.domain import sizing
 from common.domain.advice import Advice
 from common.domain.errors import InvalidInput
 from common.domain.market import Instrument, MarketState, OrderBook, walk
-from common.domain.money import ZERO, ceil_to, floor_to, round_to
+from common.domain.money import ZERO, ceil_to, exactly, floor_to, round_to
 from common.domain.order import (
     OrderIntent,
     OrderRole,
@@ -69,6 +69,7 @@ class Assessment:
     detail: str
 
 
+@exactly
 def propose(
     signal: Signal,
     account: Account,
@@ -180,6 +181,7 @@ def _at(
     )
 
 
+@exactly
 def judge(
     proposal: Proposal,
     signal: Signal,
