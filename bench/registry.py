@@ -37,6 +37,16 @@ _ALL = (
         "bench.backtest",
         "the reference strategy on 780,135 candles, whole process, beside TA-Lib and one compiled loop",
     ),
+    Bench(
+        "features",
+        "bench.features",
+        "all features of 500 instruments x 500 candles, beside the bare calls they are made of",
+    ),
+    Bench(
+        "scan",
+        "bench.scan",
+        "closed candles to committed signals, 100 instruments x 3 strategies, beside freqtrade's iteration",
+    ),
 )
 
 BENCHES: Mapping[str, Bench] = {bench.name: bench for bench in _ALL}
