@@ -71,4 +71,5 @@ def recorded(path: str) -> Columns:
         units = np.frombuffer(column.buffers()[1], dtype=np.int64)[0::2][column.offset : column.offset + len(column)]
         series.append(units.astype(np.float64) / 10.0**column.type.scale)
     opened = table["date"].to_numpy().astype("datetime64[ms]").astype(np.int64)
-    return Columns(opened, *series, timeframe=FIVE_MINUTES)
+    first, high, low, close, volume = series
+    return Columns(opened, first, high, low, close, volume, FIVE_MINUTES)

@@ -10,6 +10,7 @@ from common.domain.backtest import lookahead_findings, recursive_findings
 from common.domain.features import Columns
 from common.domain.indicators.series import Series
 from common.domain.strategies import Entries, Rules
+from common.domain.strategies.base import Features
 from tests.domain.features_candles import walk
 
 
@@ -23,7 +24,7 @@ class Clairvoyant(Rules):
     name = "clairvoyant"
     features = ("atr_14",)
 
-    def evaluate(self, features: dict, columns: Columns) -> Entries:
+    def evaluate(self, features: Features, columns: Columns) -> Entries:
         tomorrow = np.append(columns.close[1:], columns.close[-1:])
         return entries_where(tomorrow > columns.close, features["atr_14"])
 
@@ -34,7 +35,7 @@ class Normalising(Rules):
     name = "normalising"
     features = ("roc_10",)
 
-    def evaluate(self, features: dict, columns: Columns) -> Entries:
+    def evaluate(self, features: Features, columns: Columns) -> Entries:
         return entries_where(features["roc_10"] > 1, np.full(len(columns), columns.high.max() - columns.low.min()))
 
 
@@ -45,7 +46,7 @@ class Forgetful(Rules):
     features = ("ema_50",)
     history = 60
 
-    def evaluate(self, features: dict, columns: Columns) -> Entries:
+    def evaluate(self, features: Features, columns: Columns) -> Entries:
         return entries_where(columns.close > features["ema_50"], features["ema_50"])
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as some
 
 from common.domain import features
 from common.domain.errors import InvalidInput, NotFound
-from common.domain.features import FAMILIES, Columns, compute, feature
+from common.domain.features import Columns, compute, feature
 from common.domain.indicators import momentum, patterns, series, trend, volatility, volume
+from common.domain.indicators.family import FAMILIES
 from common.domain.market import Candle, Timeframe
 from tests.domain.features_candles import FIVE_MINUTES, bars, walk
 
@@ -91,7 +92,12 @@ def test_a_feature_of_almost_no_candles_has_as_many_values(name, count):
 
 def test_what_several_features_share_is_computed_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(talib, "MACD", lambda *given: calls.append(given) or (given[0],) * 3)
+
+    def counted(*given):
+        calls.append(given)
+        return (given[0],) * 3
+
+    monkeypatch.setattr(talib, "MACD", counted)
     compute(("macd_12_26_9", "macd_signal_12_26_9", "macd_histogram_12_26_9"), walk(5, 50))
     assert len(calls) == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,8 +21,8 @@ QUARTER = Timeframe(900)
 def without(columns: Columns, *bars: int) -> Columns:
     """`columns` with some candles missing."""
     keep = np.delete(np.arange(len(columns)), bars)
-    fields = (getattr(columns, name)[keep] for name in ("opened_at", "open", "high", "low", "close", "volume"))
-    return Columns(*fields, timeframe=columns.timeframe)
+    names = ("opened_at", "open", "high", "low", "close", "volume")
+    return replace(columns, **{name: getattr(columns, name)[keep] for name in names})
 
 
 def test_three_short_candles_make_a_long_one():

@@ -36,7 +36,7 @@ def entries_of(length: int = 1, **changes: object) -> Entries:
         "side": np.ones(length, np.int8), "confidence": np.full(length, 0.5), "stop": np.full(length, 1.5),
         "target": np.full(length, 3.0), "trail": np.full(length, 1.0),
     }  # fmt: skip
-    return Entries(**(values | changes))  # type: ignore[arg-type]
+    return Entries(**(values | changes))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,7 +159,7 @@ CONFLUENT = {
 MIRRORED = CONFLUENT | {"ema_9": 102.0, "ema_21": 103.0, "ema_50": 104.0, "trend": -1.0, "rsi": 45.0, "roc": -1.0}
 
 
-def judged(side: int, **changes: object) -> tuple[int, tuple[str, ...], float]:
+def judged(side: int, **changes: float) -> tuple[int, tuple[str, ...], float]:
     """Side, reasons and confidence of the scorer where the last of 60 bars has these features."""
     strategy = strategies.get("confluence")
     base = {key: np.append(np.zeros(59), value) for key, value in (CONFLUENT if side > 0 else MIRRORED).items()}

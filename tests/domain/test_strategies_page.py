@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_the_ten_line_strategy_is_listed_checked_and_backtested_as_the_page_says
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     columns = walk(31, 3000)
     columns.volume[:] = 50_000.0
-    names = {"columns": columns, "instrument": instrument()}
+    names: dict[str, Any] = {"columns": columns, "instrument": instrument()}
     for block in BLOCKS:
         exec(block, names)
     assert "breakout" in strategies.names()

@@ -15,7 +15,7 @@ from tests.services.world import House, World
 
 KEY = b"a key of at least eight bytes"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NAMED = [[str(UUID(int=1)), str(UUID(int=2))], [str(UUID(int=3)), None]]
+NAMED: list[Any] = [[str(UUID(int=1)), str(UUID(int=2))], [str(UUID(int=3)), None]]
 
 
 def sealed(**changes: Any) -> dict[str, Any]:
