@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
+from common.domain.risk.book import Environment
 from simulation.books import audit_digest, check_books
 from simulation.database import Database
 from simulation.doors import Errand
@@ -88,6 +89,8 @@ def run_seed(database: Database, seed: int, kinds: tuple[str, ...], aims: frozen
 def _deeds(world: World) -> Counter[str]:
     deeds = Counter(f"{order.intent.role} {order.status}" for order in world.laws.record.orders.values())
     deeds["positions"] = len(world.laws.record.positions)
+    live = {a.id for a in world.laws.accounts.values() if a.environment is Environment.LIVE}
+    deeds["positions of live accounts"] = sum(p.account_id in live for p in world.laws.record.positions.values())
     deeds["halts"] = len(world.laws.record.halts)
     deeds["strangers"] = len(world.strangers)
     return deeds
