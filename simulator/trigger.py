@@ -39,7 +39,9 @@ def fire(venue: Venue, algo: AlgoOrder, at_ms: int, change: Change) -> None:
 
 
 def _client_id(venue: Venue, algo: AlgoOrder) -> str:
-    return algo.client_id if venue.personality_of(algo.account).triggered_order_keeps_client_id else f"algo_{algo.algo_id}"
+    return (
+        algo.client_id if venue.personality_of(algo.account).triggered_order_keeps_client_id else f"algo_{algo.algo_id}"
+    )
 
 
 def _turn_away(venue: Venue, algo: AlgoOrder, status: str, reason: str, change: Change) -> None:

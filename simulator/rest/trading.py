@@ -21,7 +21,10 @@ def post_order(call: Call) -> Any:
     """POST order: acknowledged as the venue's personality says."""
     order = desk.place_order(call.venue, call.api_key, call.params, call.now_ms)
     answer = order.describe()
-    if call.venue.personality_of(call.api_key).acknowledgement == "ack" or call.params.get("newOrderRespType", "ACK") == "ACK":
+    if (
+        call.venue.personality_of(call.api_key).acknowledgement == "ack"
+        or call.params.get("newOrderRespType", "ACK") == "ACK"
+    ):
         return answer | {"status": "NEW", "executedQty": "0", "cumQty": "0", "cumQuote": "0", "avgPrice": "0.00"}
     return answer
 
