@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 
 from simulation.crew import Wishes, bugs, run_all
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--faults: {', '.join(unknown)} is not one of: all, {', '.join(Chances.kinds())}")
     if asked.bug is not None and asked.bug not in bugs():
         parser.error(f"--bug: {asked.bug} is none; --list-bugs names them")
+    # Being told to end is an end like any other: servers and processes of our own go with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report(asked.faults, asked.bug)
     wishes = Wishes(
         first=asked.seed,
