@@ -90,6 +90,11 @@ def compare(lived: Lived, result: Result, last_ms: int) -> Comparison:
         ended,
         {p.signal_id: left(p, bars[p.id]) for p in result.positions if _is_left(p) and bars[p.id] <= last_ms},
     )
+    # What diverged first comes first: the rest may only follow from it.
+    moments = {str(signal.id): signal.closed_at for signal in (*signals.values(), *told.values())}
+    for item in found.differences:
+        item["at"] = moments[item["key"]].isoformat()
+    found.differences.sort(key=lambda item: item["at"])
     return found
 
 
