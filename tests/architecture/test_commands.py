@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,28 @@ def test_a_broken_download_says_what_to_do_and_is_made_good_by_the_next_run(clon
     assert "check the network or your package index and run this again" in broken.stderr.splitlines()[-1]
     (clone / "requirements.lock").write_text("")
     assert setup(clone).returncode == 0
+
+
+def test_a_release_newer_than_the_lock_changes_nothing(clone: Path, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    wheels = [wheel(shelf, "tool", "1.0", "part[more]>=1.0"), wheel(shelf, "part", "1.0"), wheel(shelf, "part", "2.0")]
+    (clone / "requirements.lock").write_text(
+        "".join(f"{name}==1.0 --hash=sha256:{digest}\n" for name, digest in (("part", wheels[1]), ("tool", wheels[0])))
+    )
+    done = setup(clone, PIP_FIND_LINKS=str(shelf))
+    assert (done.returncode, "must have their versions pinned" in done.stderr) == (0, False)
+
+
+def wheel(shelf: Path, name: str, version: str, *requires: str) -> str:
+    """Put a package that holds nothing on `shelf`; its sha256."""
+    info = f"{name}-{version}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", "Provides-Extra: more"]
+    path = shelf / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{info}/METADATA", "\n".join([*lines, *(f"Requires-Dist: {item}" for item in requires)]) + "\n")
+        file.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{info}/RECORD", "")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
