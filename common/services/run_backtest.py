@@ -207,8 +207,6 @@ def stats(item: TradeStats) -> dict[str, Any]:
 
 
 def _exposure(found: Curve) -> dict[str, float]:
-    if not found.equity.size:
-        return {"mean": 0.0, "max": 0.0, "time_in_market": 0.0}
     share = found.exposure / found.equity
     return {
         "mean": float(share.mean()),

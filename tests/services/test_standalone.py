@@ -11,7 +11,8 @@ import pytest
 from common.domain.errors import Transient
 from common.domain.job import JobRef, Stage
 from common.services import standalone
-from common.services.drain import backlog
+from common.services.drain import Backlog, backlog
+from common.services.fleet import Fleet
 from common.services.standalone import LocalBus, Tick, run_standalone
 from tests.services.test_signals import CROSS_UP, rewrite_history
 from tests.services.venue import SOL
@@ -72,3 +73,22 @@ def test_draining_is_bounded_and_survives_a_database_that_is_away(
     monkeypatch.setattr(standalone, "_DRAIN_VISITS_MAX", 3)
     standalone._drain(world.fleet, threading.Event())
     assert len(calls) == 3
+
+
+def test_draining_goes_on_until_nothing_is_under_way(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.announce()
+    left: list[bool] = []
+    until = threading.Event()
+
+    def one_by_one(fleet: Fleet) -> Backlog:
+        world.run(world.bus.inbox.pop(0))
+        left.append(backlog(fleet).is_empty)
+        return backlog(fleet)
+
+    monkeypatch.setattr(standalone, "work_off", one_by_one)
+    monkeypatch.setattr(standalone, "_LOOK_S", 0.001)
+    standalone._drain(world.fleet, until)
+    assert (left[0], left[-1]) == (False, True)
+    assert len(world.positions(house)) == 1
