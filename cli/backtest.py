@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.domain.backtest import Result, curve, run
+from common.domain.backtest import Counsel, Result, curve, run
 from common.domain.errors import InvalidInput
 from common.offline import age_s, peak_mb, recorded_candles, row_writer
 from common.services.run_backtest import (
@@ -59,6 +59,12 @@ class Wanted:
     as_json: bool = False
     report: Path | None = None
     export: Path | None = None
+    advisor: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.advisor is not None and self.data is not None:
+            expected = "no --data: recorded answers belong to signals on the shared history of a world"
+            raise InvalidInput("advisor", self.advisor, expected)
 
 
 @contextmanager
@@ -112,9 +118,18 @@ def _result(wanted: Wanted) -> tuple[Result, dict[str, float]]:
     strategy = chosen_strategy(wanted.wishes)
     with candles_of(wanted) as source:
         markets = load_markets(source, wanted.wishes, strategy)
+    counsel = _counsel(wanted) if wanted.advisor is not None else None
     loaded = age_s()
-    result = run(backtest_setup(markets, wanted.wishes, strategy))
+    result = run(backtest_setup(markets, wanted.wishes, strategy, counsel))
     return result, {"start": began, "load": loaded - began, "run": age_s() - loaded}
+
+
+def _counsel(wanted: Wanted) -> Counsel:
+    from cli.data import history_fleet
+    from common.services.recorded_counsel import recorded_counsel
+
+    with history_fleet(wanted.world) as fleet:
+        return recorded_counsel(fleet, wanted.advisor or "")
 
 
 def plain(value: Mapping[str, Any]) -> str:

@@ -107,6 +107,9 @@ def backtest_run(
     report: Annotated[Path | None, typer.Option(help="Write a report with charts to this HTML file.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write trades, decisions and equity into this folder.")] = None,
     venue: VenueName = None,
+    advisor: Annotated[
+        str | None, typer.Option("--advisor", help="Hear the answers that the world's model gave under this profile.")
+    ] = None,
     as_json: AsJson = False,
     world: World = None,
 ) -> None:
@@ -121,7 +124,7 @@ def backtest_run(
         strategy, param, instruments, timeframe, since, until, risk, limit, equity, fee_bps, slippage_bps, spread_bps,
         latency, strategies,
     )  # fmt: skip
-    run_backtest(Wanted(wishes, data, venue, world, as_json, report, export))
+    run_backtest(Wanted(wishes, data, venue, world, as_json, report, export, advisor))
 
 
 @backtest_app.command("why")
@@ -220,6 +223,9 @@ def parity(
     strategy: Annotated[str, typer.Option("--strategy", help="One or more, with commas.")] = "ema_crossover",
     risk: Annotated[str, typer.Option("--risk", help="Risk profile of the account.")] = "standard",
     skip: Annotated[int, typer.Option("--skip", min=0, help="Candles left out at the beginning.")] = 0,
+    model: Annotated[
+        bool, typer.Option("--model", help="A model confirms every entry; the backtest hears its recorded answers.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """The same candles through the real services on real Postgres and through the backtest: what differs?
@@ -229,5 +235,6 @@ def parity(
     from cli.context import become
 
     arguments = ["--data", str(data), "--instruments", instruments, "--candles", str(candles), "--skip", str(skip)]
-    arguments += ["--strategy", strategy, "--risk", risk, *(("--json",) if as_json else ())]
+    arguments += ["--strategy", strategy, "--risk", risk, "--model", "on" if model else "off"]
+    arguments += ["--json"] if as_json else []
     become("simulation.parity", *arguments)

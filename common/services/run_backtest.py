@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from common.domain import strategies
-from common.domain.backtest import Assumptions, BacktestMarket, Curve, Result, Setup, excursions, figures
+from common.domain.backtest import Assumptions, BacktestMarket, Counsel, Curve, Result, Setup, excursions, figures
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import NAME, WINDOW, reference_setup
 from common.domain.errors import InvalidInput
@@ -109,11 +109,13 @@ def chosen_strategy(wishes: Wishes) -> Strategy:
     return strategies.get(wishes.strategy, wishes.parameters)
 
 
-def backtest_setup(markets: tuple[BacktestMarket, ...], wishes: Wishes, strategy: Strategy) -> Setup:
-    """The setup that was asked for."""
+def backtest_setup(
+    markets: tuple[BacktestMarket, ...], wishes: Wishes, strategy: Strategy, counsel: Counsel | None = None
+) -> Setup:
+    """The setup that was asked for; with `counsel` entries want the confirmation that its answers give or refuse."""
     if wishes.is_reference:
         setup = reference_setup(markets, strategy)
-        return replace(setup, assumptions=_assumed(setup.assumptions, wishes))
+        return replace(setup, assumptions=_assumed(setup.assumptions, wishes), counsel=counsel)
     return Setup(
         markets=markets,
         strategies=(strategy,),
@@ -123,6 +125,7 @@ def backtest_setup(markets: tuple[BacktestMarket, ...], wishes: Wishes, strategy
         expires_in=markets[0].columns.timeframe.duration,
         start=wishes.since,
         profile=wishes.profile or "standard",
+        counsel=counsel,
     )
 
 
@@ -161,6 +164,7 @@ def document(result: Result, found: Curve) -> dict[str, Any]:
         "signals": len(result.decisions),
         "outcomes": result.outcomes,
         "judged_in_full": result.judged,
+        "unanswered": result.unanswered,
         "breaker_trips": result.breaker_trips,
         **_flat(performance),
         "equity": setup.equity,

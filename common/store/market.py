@@ -287,3 +287,16 @@ class AdviceGiven:
         table = tables.advice
         rows = self._session.all(select(table).where(table.c.signal_id == signal_id).order_by(table.c.profile))
         return [ADVICE.value(row) for row in rows]
+
+    def of_profile(self, profile: str) -> list[Advice]:
+        """Everything that `profile` ever said, oldest first."""
+        table = tables.advice
+        rows = self._session.all(
+            select(table).where(table.c.profile == profile).order_by(table.c.occurred_at, table.c.id)
+        )
+        return [ADVICE.value(row) for row in rows]
+
+    def profiles(self) -> list[str]:
+        """The profiles that were ever asked."""
+        table = tables.advice
+        return [row.profile for row in self._session.all(select(table.c.profile).distinct().order_by(table.c.profile))]

@@ -6,12 +6,14 @@ import argparse
 import json
 import logging
 import sys
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from common.domain.backtest import Assumptions, BacktestMarket, Setup, run
+from common.domain.backtest import Assumptions, BacktestMarket, Counsel, Setup, run
 from common.domain.errors import InvalidInput, TradewindsError
 from common.domain.recording import chosen
 from common.domain.risk.limits import resolve
@@ -20,6 +22,7 @@ from common.offline import find_strategies, recorded_candles
 from simulation.database import Database, prepare, server
 from simulation.parity.compare import Comparison, compare
 from simulation.parity.live import Driver
+from simulation.parity.model import practice_model
 
 SPARE = 120
 SHOWN = 20
@@ -38,6 +41,7 @@ def main(argv: list[str]) -> int:
     answer = {
         "strategies": options.strategy.split(","),
         "profile": setup.profile,
+        "model": options.model,
         "candles": options.candles * len(setup.markets),
         "compared": found.compared,
         "differences": len(found.differences),
@@ -52,19 +56,26 @@ def main(argv: list[str]) -> int:
 
 
 def _both(setup: Setup, first: int, options: argparse.Namespace) -> tuple[Comparison, dict[str, Any]]:
-    result = run(setup)
     last = first + options.candles
-    with server() as url:
+    with server() as url, practice_model() if options.model == "on" else nullcontext() as advisor:
         prepare(url, ["parity"])
         database = Database(url, "parity")
         try:
-            driver = Driver(database.store, setup, first)
+            driver = Driver(database.store, setup, first, advisor)
             driver.lead_through(last, lambda bar: _tell(bar - first + 1, options))
-            lived = driver.lived()
+            lived, counsel = driver.lived(), driver.counsel()
         finally:
             database.close()
+    # The model is asked once, by the fleet; the backtest hears the answers that the fleet has recorded.
+    result = run(replace(setup, counsel=counsel))
     last_ms = int(setup.markets[0].columns.opened_at[last])
-    return compare(lived, result, last_ms), {"backtest_outcomes": result.outcomes}
+    told = {"backtest_outcomes": result.outcomes, "advice": _advice(counsel)}
+    return compare(lived, result, last_ms), told
+
+
+def _advice(counsel: Counsel | None) -> dict[str, int]:
+    answers = () if counsel is None else counsel.answers.values()
+    return dict(sorted(Counter(advice.verdict.value for advice in answers).items()))
 
 
 def _tell(done: int, options: argparse.Namespace) -> None:
@@ -116,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--strategies", type=Path, action="append", default=[], help="folder with strategies of your own"
     )
     parser.add_argument("--risk", default="standard", help="risk profile")
+    parser.add_argument("--model", choices=("off", "on"), default="off", help="on: a model confirms every entry")
     parser.add_argument("--equity", type=int, default=10_000, help="what the account begins with")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser

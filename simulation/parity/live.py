@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from common.domain.backtest import Setup
+from common.domain.backtest import Counsel, Setup
 from common.domain.backtest.account import backtest_account
 from common.domain.decision import Decision
 from common.domain.exits import stop_price_now
@@ -21,8 +21,10 @@ from common.domain.risk.book import Environment, TradingState
 from common.domain.signal import Side, Signal
 from common.domain.strategies.base import exact
 from common.domain.tenant import Tenant
+from common.ports.advisor import Advisor
 from common.services.fleet import Fleet, Policy
 from common.services.monitor_account import monitor_account
+from common.services.recorded_counsel import recorded_counsel
 from common.services.routines import ROUTINES
 from common.services.schedule_scans import request_scan
 from common.services.snapshot_equity import snapshot_equity
@@ -64,10 +66,10 @@ class Lived:
 
 
 class Driver:
-    """Leads one fleet with one account through the bars of `setup`, from `first` on."""
+    """Leads one fleet with one account through the bars of `setup`, from `first` on; `advisor` confirms its entries."""
 
-    def __init__(self, store: Store, setup: Setup, first: int) -> None:
-        self.setup, self.first = setup, first
+    def __init__(self, store: Store, setup: Setup, first: int, advisor: Advisor | None = None) -> None:
+        self.setup, self.first, self.advisor = setup, first, advisor
         self.lead = setup.markets[0]
         self.clock = VirtualClock(self.lead.closed_at(first - 1))
         self.venue = CandleVenue(self.clock, setup.markets, setup.assumptions)
@@ -83,7 +85,7 @@ class Driver:
             bus=self.inbox,
             market_data={self.venue.name: self.venue},
             open_venue=lambda account, credentials: self.door,
-            advisors={},
+            advisors={} if advisor is None else {advisor.profile: advisor},
             vault=GlassVault(),
             notifier=Silence(),
             policy=POLICY,
@@ -110,6 +112,7 @@ class Driver:
                 strategy=strategy.name,
                 timeframe=str(self.lead.columns.timeframe),
                 instruments=self.symbols,
+                advisor=None if self.advisor is None else self.advisor.profile,
             )
         self.visit()
 
@@ -147,7 +150,7 @@ class Driver:
             request_scan(self.fleet, uow, self.venue.name, frame, self.symbols, now, shard="0", now=now)
             refs = uow.commit()
         self.fleet.publish(refs)
-        self.work(Stage.SCAN)
+        self.work(Stage.SCAN, Stage.CONFIRM)
         is_midnight = now.time() == time(0)
         if self.open or is_midnight:
             # Equity as of this close; what this visit wants to leave leaves after the verdicts, at the open.
@@ -231,6 +234,10 @@ class Driver:
         best = exact((columns.high if position.side is Side.LONG else columns.low)[bar])
         if (best - position.best_price) * position.side.sign > 0:
             self._come_to(position, best)
+
+    def counsel(self) -> Counsel | None:
+        """What the advisor answered, as the backtest may hear it again; None where nobody was asked."""
+        return None if self.advisor is None else recorded_counsel(self.fleet, self.advisor.profile)
 
     def lived(self) -> Lived:
         """Everything in the ledger, oldest first."""

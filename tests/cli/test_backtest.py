@@ -106,6 +106,13 @@ def test_an_unknown_strategy_names_those_there_are(candles: Path) -> None:
     )
 
 
+def test_recorded_answers_are_of_signals_on_stored_candles_only(candles: Path) -> None:
+    said = tradewinds(
+        "backtest", "run", "--strategy", "ema_crossover", "--data", candles, "--advisor", "default", code=2
+    )
+    assert "advisor: 'default' is not accepted; expected no --data" in said
+
+
 def test_fees_are_paid_as_asked(candles: Path) -> None:
     arguments = (
         "backtest",

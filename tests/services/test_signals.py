@@ -21,6 +21,7 @@ from common.services import request
 from common.services.fleet import instrument_of
 from common.services.halts import halt
 from common.services.ingest_candles import ClosedCandle, ingest_candles, ingest_closed, refill
+from common.services.recorded_counsel import recorded_counsel
 from common.services.schedule_scans import schedule_scans
 from common.services.stage import Result
 from common.services.tenants import pause_tenant, refresh_instruments, subscribe
@@ -219,6 +220,18 @@ def test_the_model_is_asked_once_for_all_who_want_its_profile_and_risk_for_each(
     decisions = [world.decision(house) for house in (*houses, plain)]
     assert [item.outcome for item in decisions if item] == [DecisionOutcome.APPROVED] * 3
     assert [item.advice_id is not None for item in decisions if item] == [True, True, False]
+
+
+def test_what_the_model_said_can_be_heard_again(world: World) -> None:
+    house = world.settle_in("harbour", advisor="default")
+    signal = world.announce()
+    world.work()
+    decided = world.decision(house)
+    counsel = recorded_counsel(world.fleet, "default")
+    assert decided is not None
+    assert {key: advice.id for key, advice in counsel.answers.items()} == {signal.id: decided.advice_id}
+    with pytest.raises(NotFound, match="'nobody'; there is: default"):
+        recorded_counsel(world.fleet, "nobody")
 
 
 def test_each_profile_is_asked_for_itself(world: World) -> None:

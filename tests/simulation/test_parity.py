@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from simulation.parity.compare import Comparison, alike
 from tests.architecture.source import PROJECT
 from tests.cli.test_backtest import candles
@@ -35,11 +37,13 @@ def test_computed_numbers_are_alike_to_nine_digits_and_others_exactly() -> None:
     assert not alike("1.0", "1.00")
 
 
-def test_the_real_services_and_the_backtest_do_the_same(candles: Path) -> None:
+@pytest.mark.parametrize(("model", "asked"), [((), 0), (("--model",), 1)])
+def test_the_real_services_and_the_backtest_do_the_same(candles: Path, model: tuple[str, ...], asked: int) -> None:
     command = [sys.executable, "-m", "cli", "parity", "--data", str(candles), "--instruments", "BTC/USDT,ETH/USDT"]
-    command += ["--candles", "60", "--strategy", "rsi_mean_reversion", "--risk", "futures", "--json"]
+    command += ["--candles", "60", "--strategy", "rsi_mean_reversion", "--risk", "futures", "--json", *model]
     environ = os.environ | {"PYTHONPATH": str(PROJECT)}
     done = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False)
     answer = json.loads(done.stdout)
     assert (answer["first"], done.returncode) == ([], 0)
     assert min(answer["compared"][kind] for kind in ("signals", "verdicts", "orders", "exits")) > 0
+    assert min(1, sum(answer["advice"].values())) == asked

@@ -173,3 +173,5 @@ def test_a_question_is_answered_once(store: Store) -> None:
         assert uow.advice.get(advice().id) == advice()
         assert uow.advice.of_signal(signal().id) == [advice()]
         assert uow.advice.get(signal().id) is None
+        assert (uow.advice.of_profile("default"), uow.advice.profiles()) == ([advice()], ["default"])
+        assert uow.advice.of_profile("nobody") == []

@@ -14,6 +14,7 @@ from uuid import UUID
 import numpy as np
 
 from common.domain import features as feature_room
+from common.domain.advice import Advice
 from common.domain.backtest.account import (
     Held,
     Ledger,
@@ -33,6 +34,7 @@ from common.domain.backtest.clearance import (
     clear_markets,
     rates_are_clear,
 )
+from common.domain.backtest.counsel import Counsel
 from common.domain.backtest.leaving import Leaving, find_leaving
 from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times
 from common.domain.errors import InvalidInput
@@ -63,7 +65,8 @@ class Setup:
     """A backtest: which strategies on which markets, with how much, inside which limits and assumptions.
 
     Signals are taken from bars that open at or after `start` (None: from the first); earlier candles warm up. A signal
-    whose next open comes `expires_in` or more after its close has expired.
+    whose next open comes `expires_in` or more after its close has expired. With `counsel` entries want the model's
+    confirmation, and its recorded answers are heard.
     """
 
     markets: tuple[BacktestMarket, ...]
@@ -74,6 +77,7 @@ class Setup:
     expires_in: timedelta = timedelta(minutes=5)
     start: datetime | None = None
     profile: str = "backtest"
+    counsel: Counsel | None = None
 
 
 class Decided(NamedTuple):
@@ -89,7 +93,10 @@ class Decided(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Everything a backtest did; positions in the order in which they were closed, decisions in that of their signals."""
+    """Everything a backtest did; positions in the order in which they were closed, decisions in that of their signals.
+
+    `unanswered` counts the signals of which counsel had no answer; 0 without counsel.
+    """
 
     setup: Setup
     positions: tuple[Position, ...]
@@ -97,6 +104,7 @@ class Result:
     final_equity: Decimal
     breaker_trips: int
     judged: int
+    unanswered: int = 0
 
     @property
     def outcomes(self) -> dict[str, int]:
@@ -135,6 +143,7 @@ class Trial(NamedTuple):
     """Everything a verdict followed from."""
 
     signal: Signal
+    advice: Advice | None
     proposal: Proposal
     market: MarketState
     book: Book
@@ -144,7 +153,7 @@ class Trial(NamedTuple):
 
     def assessments(self) -> list[Assessment]:
         """Every rule with what it measured, those that passed too."""
-        context = context_of(self.proposal, self.signal, None, self.market, self.book, self.limits, now=self.now)
+        context = context_of(self.proposal, self.signal, self.advice, self.market, self.book, self.limits, now=self.now)
         return assessments(context)
 
 
@@ -261,6 +270,7 @@ class _Run:
         self.decisions: list[Decided] = []
         self.held_in: list[list[Held]] = [[] for _ in setup.markets]
         self.judged = 0
+        self.unanswered = 0
         self.pairs = 0
         self.grids = [Grid.of(market.instrument, setup.limits) for market in setup.markets]
         self.frames = [str(market.columns.timeframe) for market in setup.markets]
@@ -272,7 +282,13 @@ class _Run:
         self.settle(None)
         ledger = self.ledger
         return Result(
-            self.setup, tuple(self.positions), tuple(self.decisions), ledger.wallet, ledger.trips, self.judged
+            self.setup,
+            tuple(self.positions),
+            tuple(self.decisions),
+            ledger.wallet,
+            ledger.trips,
+            self.judged,
+            self.unanswered,
         )
 
     def settle(self, until_ms: int | None) -> None:
@@ -345,18 +361,28 @@ class _Run:
     def verdict(
         self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan, profit: float
     ) -> Approval | Veto:
-        is_watched = (
-            self.witness is not None and (item.market, item.strategy, int(item.bars[order])) in self.witness.wanted
-        )
-        if item.is_clear[order] and not self.judge_all and not is_watched:
-            asked = self.asked(item, int(item.bars[order]), side, plan)
+        bar = int(item.bars[order])
+        is_watched = self.witness is not None and (item.market, item.strategy, bar) in self.witness.wanted
+        if item.is_clear[order] and not self.judge_all and not is_watched and self.is_confirmed(item, bar):
+            asked = self.asked(item, bar, side, plan)
             found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
                 reserved = reservation(found.terms, found.quantity)
                 return Approval(found.quantity, found.terms.leverage, self.within_limits(plan), reserved)
             if isinstance(found, Stacked):
                 return Veto(Level.RULEBOOK, Rule.STACKED_POSITION, ONE, ZERO, "positions", STACKED)
-        return self.judge(at_ms, now, item, int(item.bars[order]))
+        return self.judge(at_ms, now, item, bar)
+
+    def is_confirmed(self, item: Prepared, bar: int) -> bool:
+        """Whether nothing that an advisor says can matter; what can is for the judge."""
+        counsel = self.setup.counsel
+        return counsel is None or counsel.confirms(self.signal_id(item.market, item.strategy, bar))
+
+    def signal_id(self, market: int, strategy: int, bar: int) -> UUID:
+        """The id that the fleet would give this signal."""
+        place, rule = self.setup.markets[market], self.setup.strategies[strategy]
+        symbol, closed_at = place.instrument.symbol, place.closed_at(bar)
+        return signal_id(self.venue, symbol, self.frames[market], rule.name, rule.version, closed_at)
 
     def judge(self, at_ms: int, now: datetime, item: Prepared, bar: int) -> Approval | Veto:
         """The verdict of the live judge on the live proposal."""
@@ -364,12 +390,15 @@ class _Run:
         setup, ledger = self.setup, self.ledger
         signal = _signal(setup, self.prepared, Decided(item.market, item.strategy, bar, ""))
         state = setup.markets[item.market].state(bar, setup.assumptions)
-        book = ledger.book(now, self.unrealised(at_ms))
+        book, advice = ledger.book(now, self.unrealised(at_ms)), None
+        if setup.counsel is not None:
+            book, advice = setup.counsel.required(book), setup.counsel.answers.get(signal.id)
+            self.unanswered += advice is None
         proposal = propose(signal, ledger.account, state, book, setup.limits, now=now, order_prefix=ORDER_PREFIX)
-        verdict = judge(proposal, signal, None, state, book, setup.limits, now=now)
+        verdict = judge(proposal, signal, advice, state, book, setup.limits, now=now)
         key = item.market, item.strategy, bar
         if self.witness is not None and key in self.witness.wanted:
-            self.witness.seen[key] = Trial(signal, proposal, state, book, setup.limits, now, verdict)
+            self.witness.seen[key] = Trial(signal, advice, proposal, state, book, setup.limits, now, verdict)
         if isinstance(verdict, Approved):
             intent = verdict.intent
             return Approval(intent.quantity, intent.leverage, proposal.exits, verdict.reservation)
@@ -469,12 +498,7 @@ class _Run:
     ) -> Position:
         market, strategy = self.setup.markets[item.market], self.setup.strategies[item.strategy]
         symbol, account = market.instrument.symbol, self.ledger.account
-        frame = self.frames[item.market]
-
-        def raised() -> UUID:
-            return signal_id(self.venue, symbol, frame, strategy.name, strategy.version, market.closed_at(bar))
-
-        cause = LateId(raised)
+        cause = LateId(lambda: self.signal_id(item.market, item.strategy, bar))
         return Position(
             # Three digests a trade, of which most runs never look at one.
             id=LateId(lambda: position_id(entry_order_id(account.tenant_id, account.id, cause))),
