@@ -72,7 +72,7 @@ def test_the_fast_way_hears_the_same_answers_as_the_judge_at_every_entry() -> No
 def test_no_signal_is_filled_that_was_not_confirmed() -> None:
     counsel = answered(*MIXED)
     result = run(setup(counsel))
-    said = {counsel.answers[position.signal_id].verdict for position in result.positions}
+    said = {counsel.answers[position.signal_id].verdict for position in result.positions if position.signal_id}
     assert said == {AdviceVerdict.CONFIRM}
 
 
