@@ -13,7 +13,7 @@ from common.domain.backtest import Assumptions, BacktestMarket, Counsel, Curve, 
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import NAME, WINDOW, reference_setup
 from common.domain.errors import InvalidInput
-from common.domain.market import Instrument, Timeframe
+from common.domain.market import EPOCH, Instrument, Timeframe
 from common.domain.money import BPS
 from common.domain.performance import Report, TradeStats
 from common.domain.recording import Recording, chosen
@@ -23,6 +23,8 @@ from common.ports.recorded import RecordedCandles
 
 WARMUP_SPARE = 120
 """Candles before the strategy's own history that the rules of risk look at: the median of the ATR over 100 bars."""
+
+_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,20 @@ def load_markets(source: RecordedCandles, wishes: Wishes, strategy: Strategy) ->
     since, until = wishes.window
     markets = []
     for recording in recordings:
-        early = timedelta(0) if wishes.is_reference else _warmup(strategy, recording.timeframe)
+        early = warm_up(wishes, strategy, recording.timeframe)
         columns = source.columns(recording, None if since is None else since - early, until)
         instrument = source.instrument(recording)
-        if len(columns):
+        # Candles before the window alone are nothing to trade on.
+        if len(columns) and (since is None or columns.opened_at[-1] >= (since - EPOCH) // _MS):
             markets.append(BacktestMarket(priced(instrument, wishes), columns, source.funding(recording)))
     if not markets:
         raise InvalidInput("window", f"{since} to {until}", "a time of which there are candles")
     return tuple(markets)
 
 
-def _warmup(strategy: Strategy, timeframe: Timeframe) -> timedelta:
-    return timeframe.duration * (strategy.history + WARMUP_SPARE)
+def warm_up(wishes: Wishes, strategy: Strategy, timeframe: Timeframe) -> timedelta:
+    """How long before the window candles are wanted."""
+    return timedelta(0) if wishes.is_reference else timeframe.duration * (strategy.history + WARMUP_SPARE)
 
 
 def _check(recordings: Sequence[Recording], wishes: Wishes, source: RecordedCandles) -> None:

@@ -19,11 +19,12 @@ from common.domain.backtest.engine import Result
 from common.domain.backtest.leaving import find_leaving
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import EVERY_RULE, reference_setup
-from common.domain.backtest.result import curve, excursions, figures
+from common.domain.backtest.result import curve, equity_points, excursions, figures
 from common.domain.errors import InvalidInput
 from common.domain.exits import decide_exit, track
 from common.domain.features import Columns, compute
 from common.domain.market import EPOCH
+from common.domain.performance import daily_returns
 from common.domain.position import CloseReason, Position
 from common.domain.risk.limits import FIELDS, PROFILES, Limits
 from common.domain.signal import ExitPlan, Side
@@ -456,10 +457,33 @@ def test_the_figures_are_those_of_the_positions_and_the_days():
     found = figures(result)
     assert found.trades.trades == len(result.positions) > 5
     assert found.trades.net_profit == result.final_equity - 10_000
-    assert found.curve.days == 6
+    assert found.curve.days == 7
     assert float(found.curve.total_return) == pytest.approx(float(result.final_equity / 10_000 - 1))
     assert {Side.LONG, Side.SHORT} == {position.side for position in result.positions}
     assert all(adverse >= 0 and favourable >= 0 for adverse, favourable in excursions(result))
+
+
+def test_the_returns_of_the_days_are_those_of_the_whole_the_first_day_too():
+    columns = flat(3 * 288, close={22: 90.0, 400: 108.0}, open={23: 90.0, 401: 108.0})
+    result = scripted(columns, Scripted({2: 1, 380: 1}, stop=50.0, leaves=(22, 400)))
+    found = curve(result)
+    points = equity_points(result, found)
+    first, second, third = daily_returns(points)
+    assert [point.occurred_at - points[0].occurred_at for point in points] == [timedelta(days=day) for day in range(4)]
+    assert first < 0 < second
+    assert third == 0
+    assert float((1 + first) * (1 + second)) == pytest.approx(float(result.final_equity / 10_000))
+
+
+def test_days_of_warming_up_are_no_days_of_the_result():
+    columns = flat(4 * 288, close={800: 90.0}, open={801: 90.0})
+    start = EPOCH + timedelta(milliseconds=int(columns.opened_at[2 * 288]))
+    script = Scripted({700: 1}, stop=50.0, leaves=(800,))
+    whole, part = scripted(columns, script), scripted(columns, script, start=start)
+    assert (figures(whole).curve.days, figures(part).curve.days) == (4, 2)
+    assert curve(part).at_ms[0] == columns.opened_at[2 * 288] + BAR_MS
+    assert curve(part).equity.tolist() == curve(whole).equity[2 * 288 :].tolist()
+    assert part.final_equity == whole.final_equity < 10_000
 
 
 def test_a_backtest_without_candles_has_no_figures():

@@ -76,6 +76,7 @@ def test_a_market_without_candles_in_the_window_is_left_out() -> None:
         (two_markets(10), {"symbols": ("DOGE/USDT",)}, "some of: BTC/USDT 5m, ETH/USDT 5m"),
         (Tapes({}), {}, "instruments: 'all' is not accepted; expected some of: none"),
         (two_markets(10), {"since": bar(5000)}, "a time of which there are candles"),
+        (two_markets(10), {"since": bar(10)}, "a time of which there are candles"),
         (
             Tapes({recording(BTC): walk(0, 9), recording(ETH, timeframe=Timeframe(3600)): walk(1, 9)}),
             {},

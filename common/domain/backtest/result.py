@@ -38,12 +38,15 @@ class Curve:
 
 
 def curve(result: Result) -> Curve:
-    """Equity and exposure of `result` at every close, marked at the closes; floats, for charts and drawdowns.
+    """Equity and exposure of `result` at every close from its start on, marked at the closes; floats, for charts.
 
     The entry fee is paid when the position opens, everything else is booked when it closes.
     """
     markets = {market.instrument.symbol: market for market in result.setup.markets}
     at_ms = np.unique(np.concatenate([market.columns.opened_at + market.step_ms for market in markets.values()]))
+    if result.setup.start is not None:
+        # Days spent warming up earn nothing and vary by nothing: they would water down every ratio.
+        at_ms = at_ms[at_ms > (result.setup.start - EPOCH) // timedelta(milliseconds=1)]
     equity, exposure = np.full(at_ms.size, float(result.setup.equity)), np.zeros(at_ms.size)
     by_symbol: dict[str, list[tuple[float, float, float, int, int]]] = {symbol: [] for symbol in markets}
     for position in result.positions:
@@ -100,13 +103,20 @@ def figures(result: Result, found: Curve | None = None) -> Report:
 
     `found` is its curve where that is known already.
     """
-    found = found or curve(result)
-    ends: list[int] = np.flatnonzero(np.diff(found.at_ms // DAY_MS, append=-1)).tolist()
-    start = [EquityPoint(EPOCH + timedelta(milliseconds=int(found.at_ms[0])), result.setup.equity)] if ends else []
-    points = [
-        EquityPoint(EPOCH + timedelta(milliseconds=int(found.at_ms[end])), exact(found.equity[end])) for end in ends
-    ]
-    return report(result.positions, [*start, *points])
+    return report(result.positions, equity_points(result, found or curve(result)))
+
+
+def equity_points(result: Result, found: Curve) -> list[EquityPoint]:
+    """The equity that `result` began with, and that at the end of every UTC day of its curve, stamped with that end.
+
+    A candle that closes at midnight belongs to the day that ends then, so that the first day has its return too.
+    """
+    days = (found.at_ms - 1) // DAY_MS
+    ends: list[int] = np.flatnonzero(np.diff(days, append=-1)).tolist()
+    opened = [market.step_ms for market in result.setup.markets]
+    points = [(int(found.at_ms[0]) - min(opened), result.setup.equity)] if ends else []
+    points += [((int(days[end]) + 1) * DAY_MS, exact(found.equity[end])) for end in ends]
+    return [EquityPoint(EPOCH + timedelta(milliseconds=at), equity) for at, equity in points]
 
 
 def excursions(result: Result) -> tuple[tuple[float, float], ...]:
