@@ -84,7 +84,7 @@ def run_backtest(wanted: Wanted) -> None:
     """`tradewinds backtest run`."""
     # This process lives for one run, and what it makes it keeps: looking for garbage would only cost.
     gc.disable()
-    result, took = _result(wanted)
+    result, took = traded(wanted)
     began = age_s()
     found = curve(result)
     answer = document(result, found)
@@ -113,7 +113,8 @@ def run_backtest(wanted: Wanted) -> None:
         show(console(), answer)
 
 
-def _result(wanted: Wanted) -> tuple[Result, dict[str, float]]:
+def traded(wanted: Wanted) -> tuple[Result, dict[str, float]]:
+    """(the backtest that was asked for, seconds of each of its steps)."""
     began = age_s()
     strategy = chosen_strategy(wanted.wishes)
     with candles_of(wanted) as source:
@@ -206,7 +207,7 @@ def explain_trade(wanted: Wanted, number: int, *, of_signals: bool) -> None:
     """`tradewinds backtest why`: one trade by its number, or one signal, filled or not."""
     from common.services.explain_backtest import decisions_behind, explain
 
-    result, _ = _result(wanted)
+    result, _ = traded(wanted)
     rows = result.decisions if of_signals else result.positions
     if not 1 <= number <= len(rows):
         raise InvalidInput("signal" if of_signals else "trade", number, f"a number from 1 to {len(rows)}")

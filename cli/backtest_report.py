@@ -178,7 +178,8 @@ def cloud(positions: Sequence[Position], pairs: Sequence[tuple[float, float]]) -
     return _frame(0.0, top * 100, ("0", f"{right * 100:.3g}"), dots)
 
 
-def _table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def rows_of(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table."""
     head = "".join(f"<th>{escape(item)}</th>" for item in headings)
     lines = "".join(
         "<tr>"
@@ -192,12 +193,12 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 def _breakdown(title: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
     names = ("trades", "win_rate", "profit_factor", "expectancy", "net_profit", "fees")
     rows = ([name, *(item[field] for field in names)] for name, item in groups.items())
-    return f"<h2>{title}</h2>" + _table(("", *(name.replace("_", " ") for name in names)), rows)
+    return f"<h2>{title}</h2>" + rows_of(("", *(name.replace("_", " ") for name in names)), rows)
 
 
 def _outcomes(outcomes: Mapping[str, int]) -> str:
     rows = ([name.replace("_", " ").replace(":", ": "), count] for name, count in outcomes.items())
-    return "<h2>What became of the signals</h2>" + _table(("outcome", "signals"), rows)
+    return "<h2>What became of the signals</h2>" + rows_of(("outcome", "signals"), rows)
 
 
 def _stories(result: Result) -> str:
@@ -224,7 +225,7 @@ def _story(row: Mapping[str, Any], story: Mapping[str, Any]) -> str:
     features = ", ".join(f"{name} {value:.6g}" for name, value in signal["features"].items())
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in signal["reasons"])
     rules = [item for item in story["rules"] if item["measured"] is not None]
-    judged = _table(
+    judged = rows_of(
         ("rule", "level", "measured", "limit", "unit"),
         (
             [item["rule"], item["level"], _brief(item["measured"]), _brief(item["limit"]), item["unit"]]

@@ -10,6 +10,7 @@ import typer
 
 from cli.brain import backtest_app, data_app, lookahead_check, parity, strategies_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
+from cli.research import monte_carlo, search, walk_forward
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
 app = typer.Typer(
@@ -26,6 +27,9 @@ demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
 RUN, ASK, ACT, RESEARCH = "Run the fleet", "Ask", "Act", "Research"
 app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
+backtest_app.command("search")(search)
+backtest_app.command("walk-forward")(walk_forward)
+backtest_app.command("monte-carlo")(monte_carlo)
 app.add_typer(backtest_app, name="backtest", rich_help_panel=RESEARCH)
 app.add_typer(strategies_app, name="strategies", rich_help_panel=RESEARCH)
 app.command("lookahead-check", rich_help_panel=RESEARCH)(lookahead_check)

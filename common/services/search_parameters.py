@@ -11,6 +11,7 @@ from typing import Any
 from common.domain.codec import encode
 from common.domain.search import Dimension, Outcome, Tried, Values, best_of
 from common.ports.search import Study
+from common.services.run_backtest import chosen_strategy
 from common.services.try_parameters import Bench
 
 Submit = Callable[[Values, datetime | None, datetime | None], Future[Outcome]]
@@ -97,6 +98,7 @@ def study_setup(bench: Bench, space: Sequence[Dimension], seed: int, method: str
     first = bench.markets[0]
     return {
         "strategy": wishes.strategy,
+        "version": chosen_strategy(wishes).version,
         "parameters": _written(wishes.parameters),
         "space": "; ".join(f"{item.name} {item.low}:{item.high} from {item.default}" for item in space),
         "instruments": ", ".join(market.instrument.symbol for market in bench.markets),
@@ -111,10 +113,11 @@ def study_setup(bench: Bench, space: Sequence[Dimension], seed: int, method: str
         ),
         "objective": bench.objective.value,
         "trades_min": str(bench.trades_min),
-        "candles": bench.digest,
         "seed": str(seed),
         "method": method,
         **{name: str(value) for name, value in more.items()},
+        # Last, for what differs is told in this order, and other instruments or fees are other candles too.
+        "candles": bench.digest,
     }
 
 

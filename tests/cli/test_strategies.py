@@ -47,6 +47,22 @@ class Prophet(Rules):
         atr = features["atr_14"]
         return Entries(side, np.full(len(columns), 0.6), stop=atr, target=atr, trail=atr)
 '''
+FORGETFUL = '''
+import numpy as np
+from common.domain.strategies import Entries, Rules
+
+
+class Forgetful(Rules):
+    """Says that sixty candles are history enough for an average of fifty."""
+
+    name = "forgetful"
+    features = ("ema_50",)
+    history = 60
+
+    def evaluate(self, features, columns):
+        mean = features["ema_50"]
+        return Entries((columns.close > mean).astype(np.int8), np.full(len(columns), 0.6), mean, mean, mean)
+'''
 
 
 @pytest.fixture
@@ -92,6 +108,14 @@ def test_a_planted_look_ahead_is_found(folder: Path) -> None:
     found = json.loads(tradewinds("lookahead-check", "--all", "--strategies", folder, "--json", code=1).stdout)
     wrong = {item["strategy"] for item in found["checked"] if item["lookahead"]}
     assert (wrong, found["strategies"]) == ({"prophet"}, 11)
+
+
+def test_a_planted_warm_up_that_is_too_short_is_found(folder: Path) -> None:
+    (folder / "forgetful.py").write_text(FORGETFUL)
+    arguments = ("lookahead-check", "--strategy", "forgetful", "--strategy", "mine", "--strategies", folder, "--json")
+    found = json.loads(tradewinds(*arguments, code=1).stdout)
+    assert {item["strategy"] for item in found["checked"] if item["recursive"]} == {"forgetful"}
+    assert {item["lookahead"] for item in found["checked"]} == {0}
 
 
 def test_a_file_that_cannot_be_run_is_named(folder: Path) -> None:

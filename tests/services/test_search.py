@@ -155,7 +155,8 @@ def test_the_setup_of_a_study_names_everything_its_answers_follow_from(bench: Be
     )
     dear = replace(bench, wishes=replace(RSI, fee_bps=Decimal(9), parameters={"stop_atr": 2.0}, profile="spot"))
     changed = {name for name, value in study_setup(dear, space, 8, "random").items() if setup.get(name) != value}
-    assert changed == {"parameters", "risk", "costs", "seed", "method"}
+    assert list(setup)[-1] == "candles"
+    assert changed == {"version", "parameters", "risk", "costs", "seed", "method"}
 
 
 def search_of(tmp_path: Path, bench: Bench, trials: int, lag: int = 1, submit: Any = None) -> tuple[Course, list[int]]:

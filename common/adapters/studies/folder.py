@@ -52,7 +52,7 @@ def _remember(path: Path, name: str, setup: Mapping[str, str]) -> None:
     """Keep what the study is made of; raises InvalidInput when it was made of something else."""
     if path.exists():
         known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        for item in sorted(known.keys() | setup.keys()):
+        for item in dict.fromkeys((*setup, *known)):
             before, now = known.get(item, "nothing"), setup.get(item, "nothing")
             if before != now:
                 raise InvalidInput(f"{item} of the study {name!r}", now, f"{before} as before, or another --study NAME")
