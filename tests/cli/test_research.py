@@ -8,6 +8,8 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +110,41 @@ def test_two_processes_make_trials_of_a_strategy_from_a_folder(candles: Path, tm
     alone = search_for(candles, "--trials", 6, "--jobs", 1, "--searcher", "random")
     assert (found["jobs"], found["trials_now"]) == (2, 6)
     assert found["values"] == alone["values"]
+
+
+def until(question: Callable[[], bool], what: str) -> None:
+    """Wait for something to become true, for a limited time."""
+    deadline = time.monotonic() + 60
+    while not question():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits only to be counted by whoever adopted it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's children from /proc")
+def test_a_killed_search_takes_its_processes_along_and_loses_no_answer(candles: Path, home: Path) -> None:
+    wanted = ["--strategy", "rsi_mean_reversion", "--data", candles, *SPACE, "--min-trades", 5, "--searcher", "random"]
+    command = [sys.executable, "-m", "cli", "backtest", "search", *map(str, wanted), "--study", "killed", "--json"]
+    environ = os.environ | {"PYTHONPATH": str(PROJECT)}
+    search = subprocess.Popen([*command, "--trials", "100000", "--jobs", "2"], cwd=PROJECT, env=environ)
+    notes = home / "studies" / "killed" / "search.jsonl"
+    until(lambda: notes.exists() and notes.read_text().count("outcome") > 1, "two answers")
+    tasks = Path(f"/proc/{search.pid}/task").glob("*/children")
+    children = [int(child) for task in tasks for child in task.read_text().split()]
+    search.kill()
+    search.wait()
+    until(lambda: all(map(has_ended, children)), "the processes to end")
+    kept = notes.read_text().count("outcome")
+    found = backtest("search", *wanted, "--study", "killed", "--trials", kept + 1, "--jobs", 1)
+    assert len(children) > 1
+    assert (found["trials"], found["trials_now"]) == (kept + 1, 1)
 
 
 @pytest.mark.parametrize(
