@@ -7,6 +7,7 @@ from uuid import UUID
 from common.domain.advice import Advice, advice_id
 from common.domain.errors import NotFound
 from common.domain.job import Job
+from common.domain.parameter_version import digest_of
 from common.domain.signal import Signal
 from common.ports.advisor import AdvisorAnswer
 from common.services.fleet import Fleet
@@ -47,7 +48,13 @@ def _hand_on(fleet: Fleet, uow: UnitOfWork, job: Job, signal: Signal, profile: s
     subscribers = [
         subscriber
         for subscriber in uow.subscriptions.subscribers(
-            signal.venue, signal.instrument, signal.timeframe, signal.strategy, now
+            signal.venue,
+            signal.instrument,
+            signal.timeframe,
+            signal.strategy,
+            now,
+            digest=digest_of(signal.strategy_version),
+            closed_at=signal.closed_at,
         )
         if subscriber.advisor == profile
     ]

@@ -42,6 +42,7 @@ class Policy:
     market_fresh_s: float = 0.25
     transit_s: float = 2.0
     stop_deadline_s: float = 10.0
+    parameters_settle_s: float = 2.0
     settle_first_s: float = 0.2
     settle_again_s: float = 1.0
     retry_base_s: float = 0.2

@@ -12,6 +12,7 @@ from common.domain.errors import NotFound
 from common.domain.exits import decide_exit, track
 from common.domain.money import ZERO
 from common.domain.order import IN_DOUBT, TERMINAL, WORKING, Order, OrderRole, OrderStatus
+from common.domain.parameter_version import digest_of
 from common.domain.position import CloseReason, Position
 from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
@@ -164,15 +165,25 @@ def _reason_to_leave(
     decision = decide_exit(position, mark, now=now)
     if decision is not None:
         return decision.reason
-    if position.opened_at is not None and uow.leavings.since(
-        position.venue, position.instrument, position.strategy, position.side, position.opened_at
-    ):
+    if _strategy_leaves(uow, position):
         return CloseReason.OPPOSITE
     naked_since = _naked_since(uow, position)
     if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
         return None
     uow.audit.append("unprotected", str(position.id), {"since": naked_since.isoformat()}, now)
     return CloseReason.UNPROTECTED
+
+
+def _strategy_leaves(uow: UnitOfWork, position: Position) -> bool:
+    """Whether the strategy, with the parameters that the position was opened with, has said to leave it."""
+    if position.opened_at is None:
+        return False
+    signal = uow.signals.get(position.signal_id) if position.signal_id else None
+    digest = digest_of(signal.strategy_version) if signal else ""
+    said = uow.leavings.since(
+        position.venue, position.instrument, position.strategy, position.side, position.opened_at, digest=digest
+    )
+    return said is not None
 
 
 def _naked_since(uow: UnitOfWork, position: Position) -> datetime | None:

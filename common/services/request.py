@@ -8,6 +8,7 @@ from common.domain.advice import advice_id
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.job import JobRef, Stage
 from common.domain.market import Timeframe
+from common.domain.parameter_version import digest_of
 from common.domain.signal import Signal
 from common.services.fleet import Fleet, instrument_of
 from common.services.invariants import find_account
@@ -50,11 +51,16 @@ def confirmation(fleet: Fleet, signal: str, advisor: str) -> JobRef:
 
 
 def evaluation(fleet: Fleet, tenant: str, signal: str, account: str | None = None) -> JobRef:
-    """The verdict of one tenant's account on one signal."""
+    """The verdict of one tenant's account on one signal; InvalidInput for one of parameters that are not the tenant's."""
     owner = find_tenant(fleet, tenant)
     chosen = find_account(fleet, owner.id, account)
     known = _signal(fleet, signal)
     with fleet.store.unit_of_work(owner.id) as uow:
+        own = uow.parameters.digest_at(known.strategy, known.closed_at)
+        if own != digest_of(known.strategy_version):
+            raise InvalidInput(
+                "signal", signal, f"one of {known.strategy} with {owner.name}'s parameters ({own or 'the defaults'})"
+            )
         advice = _advice(uow, chosen.id, known)
         ref = uow.jobs.add(
             Stage.EVALUATE,

@@ -12,9 +12,10 @@ from uuid import UUID
 import numpy as np
 
 from common.domain import features, strategies
-from common.domain.errors import NotFound
+from common.domain.errors import InvalidInput, NotFound
 from common.domain.job import Job, Stage
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
+from common.domain.parameter_version import digest_of, strategy_of
 from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Side, Signal
 from common.domain.strategies import Columns, Strategy
@@ -73,13 +74,14 @@ def history_of(fleet: Fleet, wanted: Iterable[Strategy]) -> int:
 
 
 def _wanted(uow: UnitOfWork, scan: Scan) -> Mapping[str, list[Strategy]]:
+    # One strategy per parameter set, however many tenants have it.
     wanted: dict[str, list[Strategy]] = defaultdict(list)
-    for want in uow.subscriptions.wanted(scan.venue):
+    for want in uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at):
         if want.timeframe == str(scan.timeframe):
             try:
-                strategy = strategies.get(want.strategy)
-            except NotFound as error:
-                # A subscription may outlive its strategy; that must not silence the others.
+                strategy = strategy_of(want.strategy, want.parameters, want.digest)
+            except (NotFound, InvalidInput) as error:
+                # A subscription may outlive its strategy, an approval its defaults; that must not silence the others.
                 log.warning("not evaluated: %s", error)
                 continue
             for symbol in want.instruments:
@@ -95,17 +97,17 @@ def _is_current(columns: Columns, scan: Scan) -> bool:
 def _keep_leavings(
     uow: UnitOfWork, scan: Scan, instrument: Instrument, strategy: Strategy, entries: strategies.Entries
 ) -> None:
-    """Write down which positions of this strategy should be left; monitors of all tenants read it."""
-    last = len(entries.side) - 1
+    """Write down which positions of this strategy and its parameters should be left; monitors of all tenants read it."""
+    last, digest = len(entries.side) - 1, digest_of(strategy.version)
     for side in Side:
         if strategies.leaves_at(entries, last, side):
-            uow.leavings.add(scan.venue, instrument.symbol, strategy.name, side, scan.closed_at)
+            uow.leavings.add(scan.venue, instrument.symbol, strategy.name, side, scan.closed_at, digest=digest)
 
 
 def _signals(
     fleet: Fleet, uow: UnitOfWork, scan: Scan, instrument: Instrument, columns: Columns, wanted: Iterable[Strategy]
 ) -> Iterable[Signal]:
-    chosen = {strategy.name: strategy for strategy in wanted}
+    chosen = {(strategy.name, strategy.version): strategy for strategy in wanted}
     names = sorted({name for strategy in chosen.values() for name in strategy.features})
     values: Mapping[str, np.ndarray] = features.compute(names, columns)
     for strategy in chosen.values():
@@ -130,6 +132,7 @@ def _signals(
 def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID) -> None:
     """Keep `signal` and ask its subscribers' advisors, or their risk at once where no advisor is wanted or of use.
 
+    Its subscribers are those whose parameters at the candle's close were the signal's own.
     The model is asked only for a profile of which at least one subscriber could act on the answer. From here on the
     signal's id correlates every job of its story.
     """
@@ -138,7 +141,14 @@ def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID) -> 
     now = fleet.clock.now()
     profiles: dict[str | None, list[Subscriber]] = defaultdict(list)
     for subscriber in uow.subscriptions.subscribers(
-        signal.venue, signal.instrument, signal.timeframe, signal.strategy, now, max_positions=_position_caps()
+        signal.venue,
+        signal.instrument,
+        signal.timeframe,
+        signal.strategy,
+        now,
+        digest=digest_of(signal.strategy_version),
+        closed_at=signal.closed_at,
+        max_positions=_position_caps(),
     ):
         profiles[subscriber.advisor].append(subscriber)
     for profile, subscribers in profiles.items():

@@ -20,6 +20,7 @@ from common.domain.job import Job
 from common.domain.market import Instrument
 from common.domain.order import Order
 from common.domain.paper import PaperFill, PaperFunding, PaperOrder, PaperPosition
+from common.domain.parameter_version import Activation, ParameterVersion
 from common.domain.position import Position
 from common.domain.risk.book import Halt
 from common.domain.risk.verdict import Reservation
@@ -136,6 +137,8 @@ FILL = Codec(Fill)
 FUNDING = Codec(Funding)
 POSITION = Codec(Position, whole=frozenset({"exits"}))
 RESERVATION = Codec(Reservation)
+PARAMETER_VERSION = Codec(ParameterVersion)
+ACTIVATION = Codec(Activation)
 PAPER_ORDER = Codec(PaperOrder)
 PAPER_FILL = Codec(PaperFill)
 PAPER_FUNDING = Codec(PaperFunding)

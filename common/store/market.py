@@ -248,18 +248,26 @@ class Leavings:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, venue: str, instrument: str, strategy: str, side: Side, closed_at: datetime) -> bool:
-        """Keep that positions of `side` should be left after the candle that closed at `closed_at`; False when known."""
-        row = {"venue": venue, "instrument": instrument, "strategy": strategy, "side": side.value}
+    def add(
+        self, venue: str, instrument: str, strategy: str, side: Side, closed_at: datetime, *, digest: str = ""
+    ) -> bool:
+        """Keep that positions of `side` should be left after the candle that closed at `closed_at`; False when known.
+
+        It is said to those only that were opened with the parameters of `digest`.
+        """
+        row = {"venue": venue, "instrument": instrument, "strategy": strategy, "digest": digest, "side": side.value}
         return self._session.add_once(tables.leavings, row | {"closed_at": closed_at})
 
-    def since(self, venue: str, instrument: str, strategy: str, side: Side, opened_at: datetime) -> datetime | None:
-        """When the strategy first said so after `opened_at`; None when it has not."""
+    def since(
+        self, venue: str, instrument: str, strategy: str, side: Side, opened_at: datetime, *, digest: str = ""
+    ) -> datetime | None:
+        """When the strategy with those parameters first said so after `opened_at`; None when it has not."""
         table = tables.leavings
         statement = select(func.min(table.c.closed_at)).where(
             table.c.venue == venue,
             table.c.instrument == instrument,
             table.c.strategy == strategy,
+            table.c.digest == digest,
             table.c.side == side.value,
             table.c.closed_at > opened_at,
         )

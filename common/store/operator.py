@@ -17,6 +17,7 @@ from common.domain.fill import Fill
 from common.domain.job import Job, JobState
 from common.domain.market import Instrument
 from common.domain.order import Order, OrderStatus
+from common.domain.parameter_version import ParameterVersion
 from common.domain.position import Position
 from common.domain.risk.book import Environment, Halt, TradingState
 from common.domain.signal import Signal
@@ -42,6 +43,7 @@ from common.store.flattenings import Flattening, rows_of
 from common.store.jobs import StageDepth
 from common.store.ledger import page
 from common.store.market import Instruments, Signals
+from common.store.parameters import versions_of
 from common.store.session import Session
 from common.store.watch import EquitySnapshot, Heartbeat, Heartbeats
 
@@ -63,14 +65,17 @@ _COUNTS = """
             SELECT stage, count(*) AS n FROM jobs WHERE state = 'done' GROUP BY 1) AS x) AS finished
 """
 
-# Only who was subscribed all the time from the candle's close to the signal's expiry must have an outcome.
+# Only who was subscribed all the time from the candle's close to the signal's expiry must have an outcome, and only of
+# the signal of the parameters that were its own at the close.
 _WITHOUT_OUTCOME = """
     SELECT s.id, b.tenant_id, b.account_id
     FROM signals AS s
     JOIN subscriptions AS b ON b.venue = s.venue AND b.strategy = s.strategy AND b.timeframe = s.timeframe
         AND s.instrument = ANY (b.instruments)
         AND b.active_from <= s.closed_at AND (b.active_to IS NULL OR b.active_to > s.expires_at)
-    WHERE s.closed_at <= :now AND NOT EXISTS (
+    LEFT JOIN parameter_activations AS v ON v.tenant_id = b.tenant_id AND v.strategy = b.strategy
+        AND v.active_from <= s.closed_at AND (v.active_to IS NULL OR v.active_to > s.closed_at)
+    WHERE s.closed_at <= :now AND split_part(s.strategy_version, '-', 2) = coalesce(v.digest, '') AND NOT EXISTS (
         SELECT FROM decisions AS d
         WHERE d.tenant_id = b.tenant_id AND d.account_id = b.account_id AND d.signal_id = s.id)
     ORDER BY s.closed_at, s.id, b.tenant_id, b.account_id
@@ -204,6 +209,10 @@ class OperatorView:
         table = tables.subscriptions
         statement = _of(select(table), table, tenant).order_by(table.c.tenant_id, table.c.active_from, table.c.id)
         return [SUBSCRIPTION.value(row) for row in self._session.all(statement)]
+
+    def parameters(self, tenant: UUID | None = None, strategy: str | None = None) -> list[ParameterVersion]:
+        """Parameter sets by tenant and strategy, the newest first."""
+        return versions_of(self._session, tenant, strategy)
 
     def instruments(self, venue: str) -> list[Instrument]:
         """All instruments of `venue` by symbol."""

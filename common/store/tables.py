@@ -210,9 +210,10 @@ leavings = Table(
     _text("venue"),
     _text("instrument"),
     _text("strategy"),
+    _text("digest"),
     _text("side"),
     _time("closed_at"),
-    PrimaryKeyConstraint("venue", "instrument", "strategy", "side", "closed_at"),
+    PrimaryKeyConstraint("venue", "instrument", "strategy", "digest", "side", "closed_at"),
 )
 
 capability_records = Table(
@@ -416,6 +417,39 @@ account_risk = _tenant_table(
     _time("cooling_until", nullable=True),
     _text("cooling_reason", server_default=""),
     _of_account(),
+)
+
+parameter_versions = _tenant_table(
+    "parameter_versions",
+    ("strategy", "number"),
+    _text("strategy"),
+    _count("number", autoincrement=False),
+    _document("parameters"),
+    _text("digest"),
+    _text("state"),
+    _text("proposed_by"),
+    _time("proposed_at"),
+    _text("reason"),
+    _count("moves"),
+    _text("decided_by", nullable=True),
+    _time("decided_at", nullable=True),
+    _text("decision"),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
+    Index(
+        "parameter_versions_active_idx", "tenant_id", "strategy", unique=True, postgresql_where=text("state = 'active'")
+    ),
+)
+
+parameter_activations = _tenant_table(
+    "parameter_activations",
+    ("strategy", "sequence"),
+    _text("strategy"),
+    _count("sequence", autoincrement=False),
+    _count("number"),
+    _text("digest"),
+    _time("active_from"),
+    _time("active_to", nullable=True),
+    ForeignKeyConstraint(["tenant_id"], ["tenants.id"]),
 )
 
 symbol_cooldowns = _tenant_table(

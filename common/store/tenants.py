@@ -27,9 +27,11 @@ _GUARD = """
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What at least one tenant subscribes to at a venue."""
+    """What at least one tenant subscribes to at a venue, or holds a position of, with its parameters."""
 
     strategy: str
+    digest: str
+    parameters: Mapping[str, Any]
     timeframe: str
     instruments: tuple[str, ...]
 
@@ -190,26 +192,41 @@ class Subscriptions:
         strategy: str,
         now: datetime,
         *,
+        digest: str = "",
+        closed_at: datetime | None = None,
         max_positions: Mapping[str, int] | None = None,
     ) -> builtins.list[Subscriber]:
         """Every account to be asked about a signal, and whether it could act on it now.
 
+        Asked are those whose parameters at `closed_at` (or `now`) had the signal's `digest`, whatever they have since.
         `max_positions` gives the limit on open positions by profile; an account's own `position_count_max` comes first.
         """
         rows = self._session.all(
-            "SELECT * FROM signal_subscribers(:venue, :instrument, :timeframe, :strategy, :now, CAST(:caps AS jsonb))",
+            "SELECT * FROM signal_subscribers(:venue, :instrument, :timeframe, :strategy, :digest, :closed_at, :now, "
+            "CAST(:caps AS jsonb))",
             {
                 "venue": venue,
                 "instrument": instrument,
                 "timeframe": timeframe,
                 "strategy": strategy,
+                "digest": digest,
+                "closed_at": closed_at or now,
                 "now": now,
                 "caps": plain_json(max_positions or {}),
             },
         )
         return [Subscriber(row.tenant_id, row.account_id, row.advisor, row.can_act) for row in rows]
 
-    def wanted(self, venue: str, now: datetime | None = None) -> builtins.list[Wanted]:
-        """What is subscribed to at `venue`, over all tenants; with `now`, only by subscriptions active then."""
-        rows = self._session.all("SELECT * FROM wanted_markets(:venue, :now)", {"venue": venue, "now": now})
-        return [Wanted(row.strategy, row.timeframe, tuple(row.instruments)) for row in rows]
+    def wanted(
+        self, venue: str, now: datetime | None = None, *, closed_at: datetime | None = None
+    ) -> builtins.list[Wanted]:
+        """What is subscribed to at `venue`, over all tenants; with `now`, only by subscriptions active then.
+
+        Each with the parameters in force for candles that close at `closed_at` (the last ones put in force without it),
+        and with those that open positions were entered with.
+        """
+        rows = self._session.all(
+            "SELECT * FROM wanted_markets(:venue, :now, :closed_at)",
+            {"venue": venue, "now": now, "closed_at": closed_at},
+        )
+        return [Wanted(row.strategy, row.digest, row.parameters, row.timeframe, tuple(row.instruments)) for row in rows]

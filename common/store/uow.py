@@ -24,6 +24,7 @@ from common.store.jobs import Jobs
 from common.store.ledger import Decisions, Fills, Fundings, Orders, Positions
 from common.store.market import AdviceGiven, Candles, Instruments, Leavings, Signals
 from common.store.paper import PaperBook
+from common.store.parameters import ParameterVersions
 from common.store.retention import prune
 from common.store.risk import Risk
 from common.store.session import Session
@@ -139,6 +140,11 @@ class UnitOfWork:
     def subscriptions(self) -> Subscriptions:
         """What tenants want to trade."""
         return Subscriptions(self.session)
+
+    @cached_property
+    def parameters(self) -> ParameterVersions:
+        """With which parameters."""
+        return ParameterVersions(self.session)
 
     @cached_property
     def risk(self) -> Risk:

@@ -121,7 +121,7 @@ def test_what_is_wanted_is_said_once_for_all_tenants(world: World) -> None:
         uow.subscriptions.add(subscription(world.theirs, id=identity("ended"), strategy="ended", active_to=NOON - HOUR))
         uow.commit()
     with world.store.unit_of_work(None) as uow:
-        assert uow.subscriptions.wanted(VENUE, NOON) == [Wanted(STRATEGY, TIMEFRAME, (SYMBOL, OTHER))]
+        assert uow.subscriptions.wanted(VENUE, NOON) == [Wanted(STRATEGY, "", {}, TIMEFRAME, (SYMBOL, OTHER))]
         assert [want.strategy for want in uow.subscriptions.wanted(VENUE)] == [STRATEGY, "ended"]
         assert uow.subscriptions.wanted("elsewhere") == []
 

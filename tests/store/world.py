@@ -27,6 +27,7 @@ from common.domain.order import (
     entry_order_id,
 )
 from common.domain.paper import PaperFill, PaperFunding, PaperOrder, PaperPosition
+from common.domain.parameter_version import ParameterState, ParameterVersion
 from common.domain.position import Position, position_id
 from common.domain.risk.book import Environment, HaltMode, HaltScope, TradingState
 from common.domain.risk.verdict import Level, Reservation, Rule, Veto
@@ -330,6 +331,22 @@ def decision(house: House, number: int = 0, **changes: Any) -> Decision:
     return replace(refused, **changes)
 
 
+def parameter_version(house: House, number: int = 1, **changes: Any) -> ParameterVersion:
+    """The house's `number`-th proposal for the one strategy."""
+    proposed = ParameterVersion(
+        tenant_id=house.id,
+        strategy=STRATEGY,
+        number=number,
+        parameters={"fast": 5},
+        digest="abcd1234",
+        state=ParameterState.PROPOSED,
+        proposed_by="ada",
+        proposed_at=NOON,
+        reason="a test",
+    )
+    return replace(proposed, **changes)
+
+
 def furnish(world: World, house: House) -> None:
     """Put at least one row of the house into every table that belongs to tenants."""
     account = house.account.id
@@ -348,6 +365,8 @@ def furnish(world: World, house: House) -> None:
         uow.equity.snapshot(account, Decimal(10100), Decimal(10000), Decimal(100), Decimal(0), now)
         uow.audit.append("order", str(entry(house).id), {"to": "intended"}, now)
         uow.halts.add(HaltScope.TENANT, str(house.id), HaltMode.HALT_NEW, "a test", "tester", now)
+        uow.parameters.add(parameter_version(house))
+        uow.parameters.activate("another strategy", 1, "abcd1234", now)
         uow.flattenings.note(account, 1, now, ["1 BTC/USDT:USDT"], [], now)
         uow.tokens.add(house.id.bytes, house.id, "dashboard", ["read"], now)
         uow.jobs.add(

@@ -47,6 +47,9 @@ class Parameters:
             low, high = item.metadata.get("low", value), item.metadata.get("high", value)
             if not low <= value <= high:
                 raise InvalidInput(item.name, value, f"a number from {low} to {high}")
+            if expected is float and isinstance(value, int):
+                # 2 and 2.0 are the same parameter, and have the same digest.
+                object.__setattr__(self, item.name, float(value))
 
     @classmethod
     def of(cls, changes: Mapping[str, Any]) -> Self:
@@ -58,11 +61,21 @@ class Parameters:
         return cls(**changes)
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """The values that are not the defaults, by name."""
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        return {item.name: values[item.name] for item in dataclasses.fields(self) if values[item.name] != item.default}
+
+    @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that differ when any value differs; empty for the defaults."""
-        if self == type(self)():
+        """Eight hexadecimal digits of the changes; empty for the defaults.
+
+        A parameter that a later release adds, at its default, leaves the digests of older sets as they are.
+        """
+        changes = self.changes
+        if not changes:
             return ""
-        values = "|".join(f"{item.name}={getattr(self, item.name)!r}" for item in dataclasses.fields(self))
+        values = "|".join(f"{name}={changes[name]!r}" for name in sorted(changes))
         return hashlib.sha256(values.encode()).hexdigest()[:8]
 
 

@@ -14,7 +14,12 @@ _KINDS: dict[str, type[Rules]] = {}
 
 
 def register(kind: Kind) -> Kind:
-    """Make `kind` known under its name (usable as a decorator); InvalidInput when another has the name already."""
+    """Make `kind` known under its name (usable as a decorator).
+
+    Raises InvalidInput when another has the name already, or when its revision could be taken for a digest.
+    """
+    if "-" in kind.revision:
+        raise InvalidInput(f"revision of {kind.name}", kind.revision, "letters, digits and dots; - begins the digest")
     existing = _KINDS.get(kind.name)
     if existing is not None and existing is not kind:
         raise InvalidInput("strategy", kind.name, f"a name that {existing.__module__} does not use already")
