@@ -14,6 +14,7 @@ from api.security import AskedFleet, KnownCaller
 from common.domain.codec import encode
 from common.services.authenticate import Caller
 from common.services.fleet import Fleet
+from common.services.parameters import list_parameters, parameters_of
 from common.services.read_pages import LIMIT_MAX, decision_trail, read_page, visible_tenants
 from common.services.tenants import find_tenant
 
@@ -83,6 +84,21 @@ def trades(
 ) -> schemas.Page[schemas.Trade]:
     """Executions as the venue reported them."""
     return schemas.Page[schemas.Trade](**_page(fleet, caller, "trades", tenant, limit, cursor))
+
+
+@router.get("/parameters", summary="Parameter sets by strategy, the newest first")
+def parameters(
+    caller: KnownCaller,
+    fleet: AskedFleet,
+    tenant: OfTenant = None,
+    strategy: Annotated[str | None, Query(max_length=64, description="Only of this strategy")] = None,
+) -> schemas.Page[schemas.ParameterSet]:
+    """What was proposed, approved, rejected and replaced, by whom and why; one page holds them all."""
+    if tenant is not None and not caller.is_operator:
+        raise ApiError(HTTPStatus.FORBIDDEN, "operator_only", "a tenant is known by its token; leave `tenant` out")
+    own = caller.tenant_id
+    rows = list_parameters(fleet, tenant, strategy) if own is None else parameters_of(fleet, own, strategy)
+    return schemas.Page(items=[schemas.ParameterSet(**row) for row in rows], next_cursor=None)
 
 
 def _page(

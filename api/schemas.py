@@ -126,6 +126,23 @@ class Position(Answer):
     close_reason: str | None
 
 
+class ParameterSet(Answer):
+    """A parameter set for a strategy: what differs from the defaults, and who said what about it."""
+
+    tenant: str | None
+    strategy: str
+    number: int
+    parameters: dict[str, bool | int | float]
+    digest: str
+    state: str
+    proposed_by: str
+    proposed_at: Instant
+    reason: str
+    decided_by: str | None
+    decided_at: Instant | None
+    decision: str
+
+
 class Trade(Answer):
     """A fill."""
 

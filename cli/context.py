@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cli.output import note
 from cli.worlds import World, chosen_world, is_running, write_private
+from common.domain.errors import Permanent
 from common.settings import Settings, read_settings
 from common.telemetry import configure_logging
 
@@ -22,21 +23,31 @@ GENERATED_SECRETS = ("master_key", "message_key", "halt_key", "api_token")
 
 
 @contextmanager
-def asked_fleet(world: str | None = None) -> Iterator[Fleet]:
+def asked_fleet(
+    world: str | None = None, *, folders: Sequence[Path] | None = None, in_venue_time: bool = False
+) -> Iterator[Fleet]:
     """The fleet the settings name, for a question or a small change.
 
     Without a database in the settings it is that of a world: a running one is joined, a resting one gets its database
-    started for as long as the question takes.
+    started for as long as the question takes. With `folders`, even none, strategies are known by name: theirs, and those
+    of the settings and of installed packages. `in_venue_time` is for changes that count from a moment on: a world that
+    rests has no time that they could count from, and is not changed (Permanent).
     """
-    from common.bootstrap import build_fleet, embedded_servers
+    from common.bootstrap import build_fleet, embedded_servers, load_strategies
 
     settings = read_settings(world=world)
+    if folders is not None:
+        load_strategies(settings.model_copy(update={"strategies": (*settings.strategies, *map(str, folders))}))
     configure_logging(settings.model_copy(update={"log_level": "warning"}), sys.stderr)
     with ExitStack() as stack:
         if settings.database_url is None:
             resting = chosen_world(settings, world)
             if is_running(resting):
                 note(f"the world {resting.name!r} is starting or stopping; try again in a moment")
+            elif in_venue_time:
+                raise Permanent(
+                    f"the world {resting.name!r} rests, and its time with it: `tradewinds up --world {resting.name}` first"
+                )
             stack.enter_context(resting.claimed())
             settings = stack.enter_context(
                 embedded_servers(settings_of_world(settings, resting), resting.directory, redis=False)

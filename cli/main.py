@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from cli.brain import backtest_app, data_app, lookahead_check, parity, strategies_app
+from cli.brain import Folders, backtest_app, data_app, lookahead_check, parity, strategies_app
 from cli.options import AsJson, Limit, Market, TenantName, World, check_stage, seconds, shares
 from cli.research import monte_carlo, search, walk_forward
+from cli.tuning import parameters_app, tenant_subscribe, tenant_unsubscribe
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A multi-tenant fleet of trading workers. Start with [bold]tradewinds up[/bold].",
 )
-tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume.")
+tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume, subscribe.")
 venue_app = typer.Typer(no_args_is_help=True, help="Venues: probe, list.")
 demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
@@ -32,9 +33,12 @@ backtest_app.command("walk-forward")(walk_forward)
 backtest_app.command("monte-carlo")(monte_carlo)
 app.add_typer(backtest_app, name="backtest", rich_help_panel=RESEARCH)
 app.add_typer(strategies_app, name="strategies", rich_help_panel=RESEARCH)
+strategies_app.add_typer(parameters_app, name="parameters")
 app.command("lookahead-check", rich_help_panel=RESEARCH)(lookahead_check)
 app.command("parity", rich_help_panel=RESEARCH)(parity)
 app.add_typer(tenant_app, name="tenant", rich_help_panel=ACT)
+tenant_app.command("subscribe")(tenant_subscribe)
+tenant_app.command("unsubscribe")(tenant_unsubscribe)
 app.add_typer(venue_app, name="venue", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
 app.add_typer(config_app, name="config", rich_help_panel=ASK)
@@ -70,6 +74,7 @@ def up(
     port: Port = None,
     flower_port: Port = None,
     simulator_port: Port = None,
+    strategies: Folders = None,
     drain: Annotated[str, typer.Option(metavar="DURATION", help="How long the end may take at most.")] = "45s",
 ) -> None:
     """Run a whole world here: servers, practice venue, every stage, API, and a live view. Ctrl-C drains and stops.
@@ -94,6 +99,7 @@ def up(
         api_port=port,
         flower_port=flower_port,
         simulator_port=simulator_port,
+        strategies=tuple(strategies or ()),
     )
     raise typer.Exit(run_up(wishes))
 
@@ -108,6 +114,7 @@ def standalone(
     world: WorldName = None,
     timeframe: FrameName = "5m",
     fresh: Fresh = False,
+    strategies: Folders = None,
 ) -> None:
     """The same services in one process without Redis, for development.
 
@@ -125,6 +132,7 @@ def standalone(
         world=world or "standalone",
         timeframe=timeframe,
         fresh=fresh,
+        strategies=tuple(strategies or ()),
     )
     raise typer.Exit(run_alone(wishes))
 

@@ -15,7 +15,7 @@ from cli.context import child_environ, settings_of_world
 from cli.interrupts import Interrupts
 from cli.output import note
 from cli.worlds import World, default_name, world_of
-from common.bootstrap import ManagedProcess, embedded_servers, free_port, migrate
+from common.bootstrap import ManagedProcess, embedded_servers, free_port, load_strategies, migrate
 from common.domain.errors import Transient
 from common.settings import Settings
 from common.telemetry import configure_logging
@@ -44,6 +44,7 @@ class Wishes:
     api_port: int | None = None
     flower_port: int | None = None
     simulator_port: int | None = None
+    strategies: tuple[Path, ...] = ()
 
     @property
     def is_watched(self) -> bool:
@@ -54,6 +55,16 @@ class Wishes:
     def wants_flower(self) -> bool:
         """Flower is for looking at: it is left out where nobody does, unless it was asked for."""
         return self.is_watched if self.flower is None else self.flower
+
+
+def with_strategies(wishes: Wishes, settings: Settings) -> Settings:
+    """`settings` with the folders that were typed, all absolute, once every strategy in them has been tried out."""
+    folders = [str(folder.resolve()) for folder in (*map(Path, settings.strategies), *wishes.strategies)]
+    known = settings.model_copy(update={"strategies": tuple(dict.fromkeys(folders))}) if folders else settings
+    own = load_strategies(known)
+    if own:
+        note(f"strategies of your own: {', '.join(own)}")
+    return known
 
 
 def wanted_world(wishes: Wishes, settings: Settings) -> World:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from cli.interrupts import Interrupts, interrupts
-from cli.opening import Wishes, open_world, wanted_world
+from cli.opening import Wishes, open_world, wanted_world, with_strategies
 from cli.output import note
 from cli.result import holds, one_line, scans_finished, show_result, summary
 from common.bootstrap import build_fleet, seed_demo, system_clock
@@ -57,7 +57,7 @@ class Watch:
 def run_alone(wishes: Wishes) -> int:
     """Run a world in this process until its time is over or somebody asks it to end; 0 when its invariants hold."""
     began = system_clock().monotonic()
-    settings = read_settings(attach=False)
+    settings = with_strategies(wishes, read_settings(attach=False))
     world = wanted_world(wishes, settings)
     with world.claimed(), interrupts() as asked, ExitStack() as stack:
         settings = open_world(wishes, world, settings, asked, stack, redis=False)

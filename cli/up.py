@@ -15,7 +15,7 @@ from cli.context import child_environ
 from cli.crew import Crew
 from cli.interrupts import Interrupts, interrupts
 from cli.live import Screen, Throughput
-from cli.opening import Wishes, open_world, wanted_world
+from cli.opening import Wishes, open_world, wanted_world, with_strategies
 from cli.options import STAGES
 from cli.output import console, note
 from cli.result import finished_by_stage, holds, one_line, scans_finished, show_result, summary
@@ -76,7 +76,7 @@ class Run:
 def run_up(wishes: Wishes) -> int:
     """Run a world until its time is over or somebody asks it to end; 0 when its invariants hold at the end."""
     began = system_clock().monotonic()
-    settings = read_settings(attach=False)
+    settings = with_strategies(wishes, read_settings(attach=False))
     world = wanted_world(wishes, settings)
     with world.claimed(), interrupts() as asked, ExitStack() as stack:
         settings = open_world(wishes, world, settings, asked, stack, redis=True)

@@ -31,6 +31,7 @@ from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
 from common.adapters.embedded.home import free_port
 from common.adapters.ids import SystemIds
+from common.adapters.made_market import made_market
 from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySingleFlight
 from common.adapters.notifier import LogNotifier
 from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
@@ -38,12 +39,14 @@ from common.adapters.paper import PaperVenue
 from common.adapters.practice import PracticeDesk
 from common.adapters.rate_broker import MemoryRateBroker
 from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisRateBroker, RedisSingleFlight, connect_redis
+from common.adapters.strategy_folder import load_folder, load_packages
 from common.adapters.vault import EnvelopeVault
 from common.domain.capability import CapabilityRecord, CaseOutcome
 from common.domain.errors import InvalidInput, NotFound, Permanent
 from common.domain.job import JobRef
 from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.risk.book import Environment
+from common.domain.strategies import try_out
 from common.domain.tenant import Account, Tenant
 from common.ports.advisor import Advisor
 from common.ports.bus import Bus
@@ -69,6 +72,7 @@ __all__ = [
     "build_fleet",
     "embedded_servers",
     "free_port",
+    "load_strategies",
     "migrate",
     "ping_broker",
     "seed_demo",
@@ -270,6 +274,19 @@ def _policy(settings: Settings) -> Policy:
         live_trading=settings.live_trading,
         signal_expiry_candles=Decimal(settings.signal_expiry_candles),
     )
+
+
+def load_strategies(settings: Settings) -> list[str]:
+    """Make the strategies of the settings' folders and of installed packages known, each tried out once; their names.
+
+    For processes that scan, and commands that name strategies. Raises InvalidInput naming the file or the strategy that
+    is at fault.
+    """
+    found = [name for folder in settings.strategies for name in load_folder(Path(folder))]
+    found += load_packages()
+    for name in found:
+        try_out(name, lambda candles: made_market(1, candles)[1])
+    return found
 
 
 def migrate(settings: Settings) -> None:

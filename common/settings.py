@@ -178,6 +178,10 @@ class Settings(BaseSettings):
         default=Decimal(50), gt=0, le=1000, description="Ceiling on how far the price may have run since the signal"
     )
 
+    strategies: Names = Field(
+        default=(), description="Folders with strategies of your own, known to every process that scans"
+    )
+
     # Secrets of the platform.
     master_key: Secret | None = Field(default=None, description="Key-encryption key of the vault")
     message_key: Secret | None = Field(default=None, description="Signs the messages between stages")

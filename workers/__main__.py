@@ -34,10 +34,16 @@ def _run(options: argparse.Namespace) -> int:
         from workers.stream import run_stream
 
         return run_stream()
+    from common.bootstrap import load_strategies
+    from common.domain.job import Stage
+    from common.settings import read_settings
     from workers.app import app
     from workers.queues import worker_argv
 
     if options.command == "worker":
+        if options.stage == Stage.SCAN.partition(".")[0]:
+            # Before anything is forked and rung for; other stages never evaluate a strategy, and go on without.
+            load_strategies(read_settings())
         app.start(worker_argv(options.stage, options.concurrency))
     elif options.command == "beat":
         app.start(["-A", "workers", "beat", "--loglevel", "WARNING", "--pidfile", ""])

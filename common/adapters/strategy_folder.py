@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def load_folder(folder: Path) -> list[str]:
 
 
 def _load(path: Path) -> None:
-    name = f"{_PREFIX}.{path.resolve().parent.name}.{path.stem}"
+    # Two folders may have the same name.
+    place = sha256(str(path.resolve().parent).encode()).hexdigest()[:8]
+    name = f"{_PREFIX}.{path.resolve().parent.name}_{place}.{path.stem}"
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)

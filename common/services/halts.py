@@ -135,7 +135,9 @@ def _must_exist(fleet: Fleet, scope: HaltScope, subject: str) -> None:
     if scope is HaltScope.VENUE:
         known = fleet.market_data
     elif scope is HaltScope.STRATEGY:
-        known = strategies.names()
+        # One of the user's own need not be known to this process: what somebody subscribes to can be halted.
+        with fleet.store.operator() as view:
+            known = {*strategies.names(), *(item.strategy for item in view.subscriptions())}
     elif scope is HaltScope.INSTRUMENT:
         with fleet.store.unit_of_work(None) as uow:
             known = {item.symbol for venue in fleet.market_data for item in uow.instruments.list(venue)}

@@ -163,6 +163,8 @@ def subscribe(
     """Subscribe an account to a strategy; strategy, timeframe, instruments and advisor are checked by name."""
     strategies.get(strategy)
     name = str(Timeframe.parse(timeframe))
+    if not instruments:
+        raise InvalidInput("instruments", "", "at least one symbol")
     if advisor is not None:
         fleet.advisor(advisor)
     with fleet.store.unit_of_work(tenant_id) as uow:

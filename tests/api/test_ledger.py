@@ -7,15 +7,18 @@ from uuid import UUID
 
 import pytest
 
+from common.services.parameters import propose_parameters
 from tests.api.conftest import Caller
-from tests.services.world import House, World
+from tests.services.world import STRATEGY, House, World
 
-LISTS = ("tenants", "decisions", "orders", "positions", "trades")
+LISTS = ("tenants", "decisions", "orders", "positions", "trades", "parameters")
 
 
 @pytest.fixture
 def traded(world: World, house: House, neighbours: House) -> None:
-    """Both tenants hold a position on the same signal."""
+    """Both tenants hold a position on the same signal, and have parameters proposed."""
+    for name in ("harbour", "meridian"):
+        propose_parameters(world.fleet, name, STRATEGY, {"fast": 8, "stop_atr": 2}, by="ada", reason="faster")
     world.enter(house)
 
 
@@ -59,6 +62,17 @@ def test_a_tenant_is_known_by_its_token_and_never_by_the_request(tenant: Caller,
     answer = tenant.get("/api/v1/orders", tenant="meridian")
     assert (answer.status_code, answer.json()["code"]) == (403, "operator_only")
     assert tenant.get("/api/v1/orders", tenant_id=str(neighbours.tenant.id)).json()["items"] == []
+
+
+@pytest.mark.usefixtures("traded")
+def test_parameter_sets_are_told_with_proposer_and_values(tenant: Caller, operator: Caller) -> None:
+    [told] = items(tenant, "parameters", strategy=STRATEGY)
+    assert (told["number"], told["parameters"], told["state"]) == (1, {"fast": 8, "stop_atr": 2.0}, "proposed")
+    assert (told["proposed_by"], told["reason"], told["decided_by"]) == ("ada", "faster", None)
+    assert items(tenant, "parameters", strategy="confluence") == []
+    assert [row["tenant"] for row in items(operator, "parameters", tenant="meridian")] == ["meridian"]
+    refused = tenant.get("/api/v1/parameters", tenant="meridian")
+    assert (refused.status_code, refused.json()["code"]) == (403, "operator_only")
 
 
 def numbers(value: Any) -> list[float]:

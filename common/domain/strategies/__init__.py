@@ -19,6 +19,7 @@ from common.domain.strategies.registry import get, names, register
 from common.domain.strategies.rsi_mean_reversion import RsiMeanReversion
 from common.domain.strategies.scalper import Scalper
 from common.domain.strategies.smart_money import SmartMoney
+from common.domain.strategies.trial import try_out
 
 for _strategy in (
     RsiMeanReversion,
@@ -55,4 +56,5 @@ __all__ = [
     "opportunity_score",
     "register",
     "signal_at",
+    "try_out",
 ]
