@@ -223,6 +223,7 @@ def parity(
     strategy: Annotated[str, typer.Option("--strategy", help="One or more, with commas.")] = "ema_crossover",
     risk: Annotated[str, typer.Option("--risk", help="Risk profile of the account.")] = "standard",
     skip: Annotated[int, typer.Option("--skip", min=0, help="Candles left out at the beginning.")] = 0,
+    param: Params = None,
     model: Annotated[
         bool, typer.Option("--model", help="A model confirms every entry; the backtest hears its recorded answers.")
     ] = False,
@@ -236,5 +237,7 @@ def parity(
 
     arguments = ["--data", str(data), "--instruments", instruments, "--candles", str(candles), "--skip", str(skip)]
     arguments += ["--strategy", strategy, "--risk", risk, "--model", "on" if model else "off"]
+    for item in param or []:
+        arguments += ["--param", item]
     arguments += ["--json"] if as_json else []
     become("simulation.parity", *arguments)

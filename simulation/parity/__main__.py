@@ -86,7 +86,8 @@ def _tell(done: int, options: argparse.Namespace) -> None:
 def _setup(options: argparse.Namespace) -> tuple[Setup, int]:
     """The backtest of both, and the first bar whose signals count."""
     find_strategies(options.strategies)
-    rules = tuple(get(name) for name in options.strategy.split(","))
+    changes = dict(pair(item) for item in options.param)
+    rules = tuple(get(name, changes) for name in options.strategy.split(","))
     source = recorded_candles(options.data)
     symbols = [item for item in options.instruments.split(",") if item]
     first = max(strategy.history for strategy in rules) + SPARE
@@ -113,6 +114,15 @@ def _setup(options: argparse.Namespace) -> tuple[Setup, int]:
     return setup, first
 
 
+def pair(text: str) -> tuple[str, float]:
+    """Name and value of `NAME=VALUE`, whole where it is written so; raises InvalidInput."""
+    name, _, value = text.partition("=")
+    try:
+        return name, int(value) if value.lstrip("-").isdigit() else float(value)
+    except ValueError:
+        raise InvalidInput("param", text, "NAME=VALUE with a number") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tradewinds parity",
@@ -125,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strategy", default="ema_crossover", help="one or more, with commas")
     parser.add_argument(
         "--strategies", type=Path, action="append", default=[], help="folder with strategies of your own"
+    )
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the strategies; repeatable"
     )
     parser.add_argument("--risk", default="standard", help="risk profile")
     parser.add_argument("--model", choices=("off", "on"), default="off", help="on: a model confirms every entry")

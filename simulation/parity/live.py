@@ -19,11 +19,13 @@ from common.domain.order import Order, OrderType
 from common.domain.position import Position
 from common.domain.risk.book import Environment, TradingState
 from common.domain.signal import Side, Signal
+from common.domain.strategies import Strategy
 from common.domain.strategies.base import exact
 from common.domain.tenant import Tenant
 from common.ports.advisor import Advisor
 from common.services.fleet import Fleet, Policy
 from common.services.monitor_account import monitor_account
+from common.services.parameters import approve_parameters, propose_parameters
 from common.services.recorded_counsel import recorded_counsel
 from common.services.routines import ROUTINES
 from common.services.schedule_scans import request_scan
@@ -114,7 +116,14 @@ class Driver:
                 instruments=self.symbols,
                 advisor=None if self.advisor is None else self.advisor.profile,
             )
+            if strategy.parameters.changes:
+                self._approve(strategy)
         self.visit()
+
+    def _approve(self, strategy: Strategy) -> None:
+        of = (self.fleet, "parity", strategy.name)
+        proposed = propose_parameters(*of, strategy.parameters.changes, by="parity", reason="those of the backtest")
+        approve_parameters(*of, proposed.number, by="parity", reason="those of the backtest")
 
     def visit(self) -> None:
         """One visit of the monitor."""

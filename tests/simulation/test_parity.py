@@ -37,10 +37,17 @@ def test_computed_numbers_are_alike_to_nine_digits_and_others_exactly() -> None:
     assert not alike("1.0", "1.00")
 
 
-@pytest.mark.parametrize(("model", "asked"), [((), 0), (("--model",), 1)])
-def test_the_real_services_and_the_backtest_do_the_same(candles: Path, model: tuple[str, ...], asked: int) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "asked"),
+    [
+        (("rsi_mean_reversion", "--model"), 1),
+        (("ema_crossover", "--param", "fast=3", "--param", "slow=8", "--param", "stop_atr=1.2"), 0),
+    ],
+    ids=("with a model", "with parameters"),
+)
+def test_the_real_services_and_the_backtest_do_the_same(candles: Path, chosen: tuple[str, ...], asked: int) -> None:
     command = [sys.executable, "-m", "cli", "parity", "--data", str(candles), "--instruments", "BTC/USDT,ETH/USDT"]
-    command += ["--candles", "60", "--strategy", "rsi_mean_reversion", "--risk", "futures", "--json", *model]
+    command += ["--candles", "60", "--strategy", *chosen, "--risk", "futures", "--json"]
     environ = os.environ | {"PYTHONPATH": str(PROJECT)}
     done = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False)
     answer = json.loads(done.stdout)
