@@ -15,9 +15,11 @@ from common.domain.errors import InvalidInput, NotFound, Transient
 from common.domain.job import Stage
 from common.domain.parameter_version import ParameterState, digest_of
 from common.domain.position import CloseReason
+from common.domain.risk.book import HaltMode, HaltScope
 from common.domain.signal import Signal
 from common.domain.strategies import registry
 from common.services import parameters, request
+from common.services.halts import halt
 from common.services.parameters import (
     approve_parameters,
     list_parameters,
@@ -26,6 +28,8 @@ from common.services.parameters import (
     reject_parameters,
     roll_back_parameters,
 )
+from common.services.tenants import subscribe
+from common.services.unsubscribe import unsubscribe
 from tests.services.test_signals import CROSS_UP, rewrite_history, scan
 from tests.services.venue import NOON, SOL, VENUE
 from tests.services.world import FRAME, STRATEGY, House, World
@@ -358,3 +362,34 @@ def test_an_approval_that_outlived_its_strategys_bounds_does_not_silence_the_oth
     [signal] = raised(world).values()
     assert world.decision(other, signal) is not None
     assert world.decision(house, signal) is None
+
+
+# --- Strategies of the user's own -----------------------------------------------------------------------------------
+
+
+def test_a_strategy_that_this_process_does_not_know_can_be_halted_where_somebody_subscribes_to_it(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_KINDS", {})
+    placed = halt(
+        world.fleet, scope=HaltScope.STRATEGY, subject=STRATEGY, mode=HaltMode.HALT_NEW, reason="a drill", by="grace"
+    )
+    assert placed.subject == STRATEGY
+    with pytest.raises(NotFound, match="there is: ema_crossover"):
+        halt(world.fleet, scope=HaltScope.STRATEGY, subject="ema", mode=HaltMode.HALT_NEW, reason="a drill", by="grace")
+
+
+def test_a_subscription_ends_for_good_even_when_its_strategy_is_gone(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.advance(122)
+    monkeypatch.setattr(registry, "_KINDS", {})
+    ended = unsubscribe(world.fleet, *house.ids, strategy=STRATEGY, timeframe="5m")
+    assert ended.active_to == world.clock.now()
+    with pytest.raises(NotFound, match="no subscription 'ema_crossover 5m'"):
+        unsubscribe(world.fleet, *house.ids, strategy=STRATEGY, timeframe="5m")
+
+
+def test_a_subscription_to_nothing_is_refused(world: World, house: House) -> None:
+    with pytest.raises(InvalidInput, match="at least one symbol"):
+        subscribe(world.fleet, *house.ids, strategy=STRATEGY, timeframe="5m", instruments=[])
