@@ -156,7 +156,10 @@ class DepthChannel:
     shown: tuple[set[int], set[int]] = field(default_factory=lambda: (set(), set()))
 
     def __post_init__(self) -> None:
+        """Begin with the book of this instant, so that a snapshot asked for from now on has its differences."""
         self.venue.shown_levels[self.symbol].append(self.shown)
+        book = self.venue.books[self.symbol].at(self.venue.clock.now_ms())
+        self.update_id, self.bids, self.asks = book.update_id, dict(book.bids), dict(book.asks)
 
     def poll(self, now_ms: int) -> Events:
         """The difference since the last poll, if there is one."""
