@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,11 +15,15 @@ from common.domain.errors import InvalidInput, NotFound
 from common.domain.indicators.family import FAMILIES, Family
 from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, Candle, Timeframe
+from common.domain.snapshot import FIELDS as SNAPSHOT_FIELDS
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Closed candles of one instrument as columns, oldest first: `opened_at` in ms since 1970 UTC, the rest float64."""
+    """Closed candles of one instrument as columns, oldest first: `opened_at` in ms since 1970 UTC, the rest float64.
+
+    `known` are features that candles do not tell, each as long as they are: what the market snapshots of their closes say.
+    """
 
     opened_at: npt.NDArray[np.int64]
     open: Series
@@ -28,6 +32,7 @@ class Columns:
     close: Series
     volume: Series
     timeframe: Timeframe
+    known: Mapping[str, Series] = field(default_factory=dict)
 
     @classmethod
     def from_candles(cls, candles: Sequence[Candle], timeframe: Timeframe) -> Columns:
@@ -52,7 +57,12 @@ class Columns:
             self.close[start:stop],
             self.volume[start:stop],
             self.timeframe,
+            {name: values[start:stop] for name, values in self.known.items()},
         )
+
+    def knowing(self, known: Mapping[str, Series]) -> Columns:
+        """These candles with `known` beside them."""
+        return replace(self, known=known)
 
 
 COLUMN_NAMES = ("opened_at", "open", "high", "low", "close", "volume")
@@ -107,10 +117,10 @@ def feature(name: str) -> Feature:
 def compute(names: Iterable[str], columns: Columns, known: Mapping[str, Series] | None = None) -> dict[str, Series]:
     """Features `names` of `columns`, each an array as long as the candles, NaN where undefined.
 
-    What several of them need is computed once; `known` are features of the same candles computed before. Raises
-    NotFound or InvalidInput for a name that is no feature.
+    What several of them need is computed once; `known` are features of the same candles computed before, beside those
+    that the columns know. Raises NotFound or InvalidInput for a name that is no feature.
     """
-    done: dict[str, Series] = dict(known or {})
+    done: dict[str, Series] = {**columns.known, **(known or {})}
     calls: dict[tuple[object, ...], Any] = {}
 
     def value(name: str) -> Series:
@@ -137,6 +147,19 @@ def lookback(names: Iterable[str]) -> int:
 def history(names: Iterable[str]) -> int:
     """Bars to have before a bar so that every one of `names` has there the value it has with any longer history."""
     return max((feature(name).history for name in names), default=0)
+
+
+def snapshot_features(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names`, and of what they are computed from, that only market snapshots tell; sorted."""
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in SNAPSHOT_FIELDS:
+            found.add(name)
+        elif name not in COLUMN_NAMES:
+            todo.extend(feature(name).inputs)
+    return tuple(sorted(found))
 
 
 _WINDOWS = (5, 10, 20, 50)

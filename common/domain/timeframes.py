@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
 import numpy as np
 import numpy.typing as npt
 
 from common.domain.errors import InvalidInput
 from common.domain.features import Columns
 from common.domain.indicators.series import Series
-from common.domain.market import Timeframe
+from common.domain.market import Candle, Timeframe
+from common.domain.money import ZERO
+
+
+def bases(wanted: Iterable[Timeframe]) -> dict[Timeframe, Timeframe]:
+    """For each of `wanted` the one of them it is made of: the shortest that it is a whole multiple of, maybe itself."""
+    found: dict[Timeframe, Timeframe] = {}
+    for timeframe in sorted(set(wanted)):
+        own = {base for base in found.values() if timeframe.seconds % base.seconds == 0}
+        found[timeframe] = min(own, default=timeframe)
+    return found
+
+
+def merged(candles: Sequence[Candle], timeframe: Timeframe) -> list[Candle]:
+    """Candles of `timeframe` made of `candles` (oldest first, each once), exactly; only those of which none is missing."""
+    groups: dict[datetime, list[Candle]] = {}
+    for candle in candles:
+        groups.setdefault(timeframe.floor(candle.opened_at), []).append(candle)
+    return [
+        Candle(
+            opened_at=opened_at,
+            closed_at=opened_at + timeframe.duration,
+            open=parts[0].open,
+            high=max(part.high for part in parts),
+            low=min(part.low for part in parts),
+            close=parts[-1].close,
+            volume=sum((part.volume for part in parts), ZERO),
+        )
+        for opened_at, parts in groups.items()
+        if sum((part.closed_at - part.opened_at for part in parts), timedelta(0)) == timeframe.duration
+    ]
 
 
 def aggregate(columns: Columns, timeframe: Timeframe) -> Columns:

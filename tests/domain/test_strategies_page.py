@@ -77,10 +77,10 @@ def last_of(name: str, length: int, **last: float) -> tuple[int, float, tuple[st
     [
         ({"rsi": 25.0, "bollinger": 0.05}, 1, 0.55),
         ({"rsi": 75.0, "bollinger": 0.95}, -1, 0.55),
-        ({"rsi": 25.0, "place": 0.9}, 1, 0.5),
+        ({"rsi": 25.0, "imbalance": 0.4}, 1, 0.5),
         ({"rsi": 25.0, "macd": 1.0}, 0, 0.4),
         (
-            {"rsi": 25.0, "bollinger": 0.05, "place": 0.9, "obv": 5.0, "volume_mean": 1.0, "macd": 1.0, "price": -0.01},
+            {"rsi": 25.0, "bollinger": 0.05, "imbalance": 0.9, "volume_imbalance": 0.9, "macd": 1.0, "price": -0.01},
             1,
             1.0,
         ),

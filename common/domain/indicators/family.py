@@ -9,6 +9,7 @@ from typing import Any
 
 from common.domain.indicators import (
     calendar,
+    microstructure,
     momentum,
     patterns,
     profile,
@@ -283,5 +284,32 @@ _MORE = (
     ),
 )
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_FAMILIES, *_MORE)}
+# What the snapshots of closes tell is handed over as known; where nobody does, nothing is known.
+_SNAPSHOTS = (
+    *(
+        _plain(name, microstructure.unknown, "close")
+        for name in (
+            "spread",
+            "spread_bps",
+            "mid",
+            "imbalance",
+            "queue_pressure",
+            "bid_volume",
+            "ask_volume",
+            "tape_vwap",
+            "tape_velocity",
+            "volume_imbalance",
+            "mark",
+            "funding_rate",
+            "open_interest",
+        )
+    ),
+    _plain("spread_pct", microstructure.percent, "spread_bps"),
+    _plain("bid_vol", microstructure.same, "bid_volume"),
+    _plain("ask_vol", microstructure.same, "ask_volume"),
+    _plain("basis_bps", microstructure.basis_bps, "mark", "mid"),
+    _plain("price_to_tape_vwap", trend.price_to, "close", "tape_vwap"),
+)
+
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (*_FAMILIES, *_MORE, *_SNAPSHOTS)}
 """Every family of features by name."""

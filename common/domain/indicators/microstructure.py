@@ -1,4 +1,4 @@
-"""Microstructure: what an order book and a trade tape say about the next moment; live only, candles cannot tell."""
+"""Microstructure: what an order book and a trade tape say about the next moment; candles cannot tell."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import numpy as np
+
+from common.domain.indicators.series import Series, ratio
 from common.domain.market import Level, OrderBook
 from common.domain.money import ZERO
 
@@ -67,3 +70,23 @@ def volume_imbalance(trades: Sequence[Trade]) -> float | None:
     bought = sum((trade.quantity for trade in trades if trade.is_buy), ZERO)
     traded = sum((trade.quantity for trade in trades), ZERO)
     return float((2 * bought - traded) / traded) if traded else None
+
+
+def unknown(close: Series) -> Series:
+    """NaN for every bar: what nobody observed is not known, and never zero."""
+    return np.full(close.shape, np.nan)
+
+
+def percent(bps: Series) -> Series:
+    """Basis points as per cent."""
+    return bps / 100.0
+
+
+def same(values: Series) -> Series:
+    """The values under another name."""
+    return values
+
+
+def basis_bps(mark: Series, mid: Series) -> Series:
+    """How far the mark price lies above the middle of the book, in basis points of the middle."""
+    return 10_000.0 * ratio(mark - mid, mid)

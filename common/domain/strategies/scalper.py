@@ -20,24 +20,30 @@ class ScalperParameters(Parameters):
     target_atr: float = bounded(2.5, low=0.1, high=50.0)
     trail_atr: float = bounded(1.0, low=0.1, high=50.0)
     max_hold_bars: int = bounded(1, low=1, high=1_000)
+    candles_stand_in: bool = bounded(False, low=False, high=True)
+
+
+_STAND_INS = ("obv_10", "volume_mean_10", "place_in_range_1")
 
 
 class Scalper(Rules):
     """The code's weights, whose sum of 1.10 is capped at 1; confidence is the score.
 
-    Candles know no order book: its 0.20 is earned by a candle that closes in the outer fifth of its range, which is
-    what buyers or sellers having the upper hand leaves behind. Volume imbalance is that of the last ten bars.
+    Book and volume imbalance are those of the market snapshot at the bar's close; where there is none they add nothing.
+    With `candles_stand_in` candles speak in their place then: a close in the outer fifth of its range, which is what
+    buyers or sellers having the upper hand leaves behind, and the signed volume of the last ten bars.
     """
 
     name = "scalper"
+    revision = "2"
     parameters_type = ScalperParameters
 
     @property
     def features(self) -> tuple[str, ...]:
-        """RSI, bands, MACD, EMA 20, signed volume and ATR."""
+        """RSI, bands, MACD, EMA 20, ATR, what book and tape say, and signed volume where candles stand in."""
         return (
-            "rsi_14", "bollinger_position_20_2", "macd_histogram_12_26_9", "price_to_ema_20", "obv_10",
-            "volume_mean_10", "place_in_range_1", "atr_14",
+            "rsi_14", "bollinger_position_20_2", "macd_histogram_12_26_9", "price_to_ema_20", "atr_14",
+            "imbalance", "volume_imbalance", *(_STAND_INS if self.parameters.candles_stand_in else ()),
         )  # fmt: skip
 
     def evaluate(self, features: Features, columns: Columns) -> Entries:
@@ -65,17 +71,21 @@ class Scalper(Rules):
         """Points of each piece of evidence for `side` (+1 or -1)."""
         f, long = features, side > 0
         rsi, band = f["rsi_14"], f["bollinger_position_20_2"]
-        pressure = ratio(f["obv_10"], 10.0 * f["volume_mean_10"])
-        place, distance = f["place_in_range_1"], f["price_to_ema_20"]
+        book, tape, distance = f["imbalance"], f["volume_imbalance"], f["price_to_ema_20"]
         points = {
             "RSI": 0.30 * (rsi < 30 if long else rsi > 70),
-            "close in the outer fifth": 0.20 * (place > 0.8 if long else place < 0.2),
-            "volume imbalance": 0.15 * (side * pressure > 0.3),
+            # Not known is not above any threshold.
+            "book imbalance": 0.20 * (side * book > 0.3),
+            "volume imbalance": 0.15 * (side * tape > 0.3),
             "Bollinger position": 0.25 * (band < 0.1 if long else band > 0.9),
             "MACD": 0.10 * (side * f["macd_histogram_12_26_9"] > 0),
             # A price half a per cent beyond the average is stretched: it speaks for the way back.
             "distance to EMA 20": 0.10 * (side * distance < -0.005),
         }
+        if self.parameters.candles_stand_in:
+            place, pressure = f["place_in_range_1"], ratio(f["obv_10"], 10.0 * f["volume_mean_10"])
+            points["close in the outer fifth"] = 0.20 * (np.isnan(book) & (place > 0.8 if long else place < 0.2))
+            points["signed volume"] = 0.15 * (np.isnan(tape) & (side * pressure > 0.3))
         return {name: np.asarray(values, dtype=np.float64) for name, values in points.items()}
 
 
