@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -75,6 +76,29 @@ _FIRST_OPENED = """
 """
 
 
+# A signal raised at the candle's close or later may have had it in its past.
+_REVISIONS = """
+    SELECT venue, symbol, timeframe, opened_at, revised_at, open, high, low, close, volume, (
+        SELECT count(*) FROM signals
+        WHERE signals.venue = r.venue AND signals.instrument = r.symbol AND signals.timeframe = r.timeframe
+            AND signals.closed_at > r.opened_at) AS signals
+    FROM candle_revisions AS r WHERE CAST(:venue AS text) IS NULL OR venue = :venue
+    ORDER BY revised_at DESC, venue, symbol, timeframe, opened_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A candle as it was until `revised_at` (wall clock); `signals` were raised on this series since it closed."""
+
+    venue: str
+    symbol: str
+    timeframe: Timeframe
+    before: Candle
+    revised_at: datetime
+    signals: int
+
+
 class Instruments:
     """Every instrument of every venue, as last seen."""
 
@@ -100,7 +124,7 @@ class Instruments:
 
 
 class Candles:
-    """Closed candles, revised in place when a venue corrects one."""
+    """Closed candles, revised in place when a venue corrects one; what it was before is kept beside them."""
 
     def __init__(self, session: Session, months: set[tuple[int, int]]) -> None:
         self._session = session
@@ -181,6 +205,20 @@ class Candles:
         """Every series: (venue, symbol, timeframe, candles, opening of the first, opening of the last)."""
         return [tuple(row) for row in self._session.all(_KEPT)]
 
+    def revisions(self, venue: str | None = None) -> list[Revision]:
+        """What revised candles were before, the newest revisions first; each with the signals raised since it closed."""
+        return [
+            Revision(
+                row.venue,
+                row.symbol,
+                Timeframe.parse(row.timeframe),
+                _candle(row.opened_at, Timeframe.parse(row.timeframe).duration, *row[5:10]),
+                row.revised_at,
+                row.signals,
+            )
+            for row in self._session.all(_REVISIONS, {"venue": venue})
+        ]
+
     def delete_before(self, timeframe: str | Timeframe, cutoff: datetime) -> int:
         """Forget candles of `timeframe` that opened before `cutoff`; returns how many."""
         return self._session.changed(
@@ -201,8 +239,8 @@ def _columns(timeframe: Timeframe, packed: bytes) -> Columns:
     rows = np.frombuffer(packed, dtype=_PACKED)
     opened_at = rows["opened_at"].astype(np.int64) // 1000 + _MS_TO_2000
     oldest_first = np.argsort(opened_at)
-    floats = {name: rows[name].astype(np.float64)[oldest_first] for name in _PRICES}
-    return Columns(timeframe=timeframe, opened_at=opened_at[oldest_first], **floats)
+    open_, high, low, close, volume = (rows[name].astype(np.float64)[oldest_first] for name in _PRICES)
+    return Columns(opened_at[oldest_first], open_, high, low, close, volume, timeframe)
 
 
 class Signals:

@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from common.domain.snapshot import FIELDS as SNAPSHOT_FIELDS
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -142,6 +144,36 @@ candles = Table(
     Column("packed", LargeBinary(), Computed(PACKED, persisted=True)),
     PrimaryKeyConstraint("venue", "symbol", "timeframe", "opened_at"),
     postgresql_partition_by="RANGE (opened_at)",
+)
+
+candle_revisions = Table(
+    "candle_revisions",
+    metadata,
+    _text("venue"),
+    _text("symbol"),
+    _text("timeframe"),
+    _time("opened_at"),
+    _time("revised_at"),
+    _money("open"),
+    _money("high"),
+    _money("low"),
+    _money("close"),
+    _money("volume"),
+    PrimaryKeyConstraint("venue", "symbol", "timeframe", "opened_at", "revised_at"),
+)
+
+# A row without `observed_at` says that a scan looked and nothing was there: what comes later must not be believed.
+market_snapshots = Table(
+    "market_snapshots",
+    metadata,
+    _text("venue"),
+    _text("symbol"),
+    _time("closed_at"),
+    _time("observed_at", nullable=True),
+    *(_money(name, nullable=True) for name in SNAPSHOT_FIELDS),
+    PrimaryKeyConstraint("venue", "symbol", "closed_at"),
+    CheckConstraint("observed_at <= closed_at", name="observed_in_time"),
+    postgresql_partition_by="RANGE (closed_at)",
 )
 
 signals = Table(

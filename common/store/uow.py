@@ -28,6 +28,7 @@ from common.store.parameters import ParameterVersions
 from common.store.retention import prune
 from common.store.risk import Risk
 from common.store.session import Session
+from common.store.snapshots import Snapshots
 from common.store.tenants import Accounts, Subscriptions, Tenants
 from common.store.watch import Equity, Heartbeats, Quarantine, Tokens
 
@@ -110,6 +111,11 @@ class UnitOfWork:
     def candles(self) -> Candles:
         """Closed candles."""
         return Candles(self.session, self._months)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """What markets looked like when candles closed."""
+        return Snapshots(self.session)
 
     @cached_property
     def signals(self) -> Signals:
