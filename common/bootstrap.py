@@ -17,6 +17,7 @@ from common.adapters import broker
 from common.adapters.ccxt_venue import (
     BrokeredPace,
     CcxtMarketData,
+    CcxtMarketStream,
     CcxtVenue,
     Connection,
     Guard,
@@ -53,6 +54,7 @@ from common.ports.bus import Bus
 from common.ports.candle_stream import CandleStream
 from common.ports.clock import Clock
 from common.ports.ids import Ids
+from common.ports.market_stream import MarketStream
 from common.ports.rate_limits import CallClass, Caller, RateBroker
 from common.ports.shared_state import Breakers, Budgets, SingleFlight
 from common.ports.vault import Vault
@@ -402,12 +404,21 @@ def candle_stream(
     settings: Settings,
     fleet: Fleet,
     venue: str,
-    symbols: Sequence[str],
-    timeframes: Sequence[Timeframe],
+    markets: Sequence[tuple[str, Timeframe]],
     since: Mapping[tuple[str, Timeframe], datetime],
 ) -> CandleStream:
-    """The websocket of `venue` for the candles of `symbols`, going on from `since`."""
-    return CcxtStream(_connections(settings)[venue], fleet.clock, fleet.market(venue), symbols, timeframes, since)
+    """The websocket of `venue` for the candles of `markets`, going on from `since`."""
+    return CcxtStream(_connections(settings)[venue], fleet.clock, fleet.market(venue), markets, since)
+
+
+def market_stream(
+    settings: Settings, fleet: Fleet, venue: str, markets: Sequence[tuple[str, Timeframe]]
+) -> MarketStream:
+    """The websockets of `venue` for books, tapes and marks of `markets`, told at the closes of their candles."""
+    market_data = fleet.market(venue)
+    if not isinstance(market_data, CcxtMarketData):
+        raise Permanent(f"the market of {venue} has no websockets")
+    return CcxtMarketStream(_connections(settings)[venue], fleet.clock, market_data, markets)
 
 
 def ping_broker(settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.services.fleet import Fleet
+from common.services.keep_snapshots import forget_snapshots
 from common.services.reconcile_account import reconcile_account
 from common.services.relay_jobs import relay_jobs
 from common.services.snapshot_equity import snapshot_equity
@@ -36,3 +37,9 @@ def instruments(fleet: Fleet, **_: Any) -> None:
     """Refresh grids, filters and status of every venue's instruments."""
     for venue in fleet.market_data:
         refresh_instruments(fleet, venue)
+
+
+@tick("maintenance.market_memory", "maintenance")
+def market_memory(fleet: Fleet, **_: Any) -> None:
+    """Forget what markets looked like long ago."""
+    forget_snapshots(fleet)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from common.domain.backtest.market import FundingRates
 from common.domain.features import Columns
+from common.domain.indicators.series import Series
 from common.domain.market import Candle, Instrument
 from common.domain.recording import Recording
 
@@ -26,6 +27,9 @@ class RecordedCandles(Protocol):
 
     def batches(self, recording: Recording, size: int) -> Iterator[Sequence[Candle]]:
         """Its candles as exact decimals, oldest first, `size` at a time."""
+
+    def observed(self, recording: Recording, columns: Columns, names: Sequence[str]) -> Mapping[str, Series]:
+        """Fields `names` of the market snapshots at the closes of `columns`; a name is left out where there are none."""
 
     def funding(self, recording: Recording) -> FundingRates | None:
         """Funding rates recorded beside it; None without any."""

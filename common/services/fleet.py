@@ -53,6 +53,7 @@ class Policy:
     relay_batch: int = 500
     overlap: timedelta = timedelta(minutes=5)
     memory: timedelta = timedelta(days=3)
+    market_memory: timedelta = timedelta(days=400)
 
 
 @dataclass(slots=True)

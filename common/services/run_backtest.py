@@ -13,6 +13,7 @@ from common.domain.backtest import Assumptions, BacktestMarket, Counsel, Curve, 
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import NAME, WINDOW, reference_setup
 from common.domain.errors import InvalidInput
+from common.domain.features import snapshot_features
 from common.domain.market import EPOCH, Instrument, Timeframe
 from common.domain.money import BPS
 from common.domain.performance import Report, TradeStats
@@ -70,13 +71,15 @@ def load_markets(source: RecordedCandles, wishes: Wishes, strategy: Strategy) ->
     recordings = chosen(source.recordings(), wishes.symbols, wishes.timeframe)
     _check(recordings, wishes, source)
     since, until = wishes.window
-    markets = []
+    markets, asked = [], snapshot_features(strategy.features)
     for recording in recordings:
         early = warm_up(wishes, strategy, recording.timeframe)
         columns = source.columns(recording, None if since is None else since - early, until)
         instrument = source.instrument(recording)
         # Candles before the window alone are nothing to trade on.
         if len(columns) and (since is None or columns.opened_at[-1] >= (since - EPOCH) // _MS):
+            if asked:
+                columns = columns.knowing(source.observed(recording, columns, asked))
             markets.append(BacktestMarket(priced(instrument, wishes), columns, source.funding(recording)))
     if not markets:
         raise InvalidInput("window", f"{since} to {until}", "a time of which there are candles")

@@ -20,9 +20,10 @@ from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Side, Signal
 from common.domain.strategies import Columns, Strategy
 from common.domain.tenant import Subscriber
+from common.domain.timeframes import bases
 from common.services.fleet import Fleet
 from common.services.ingest_candles import refill
-from common.store import UnitOfWork
+from common.store import UnitOfWork, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +51,13 @@ class Scan:
 def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     """Evaluate every wanted strategy on every instrument of the scan at its closed candle and hand the signals on."""
     scan = Scan.of(job)
-    wanted = _wanted(uow, scan)
+    wishes = uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at)
+    wanted = _wanted(wishes, scan)
     history = history_of(fleet, (strategy for chosen in wanted.values() for strategy in chosen))
-    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
+    made_of = _made_of(wishes, scan)
+    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
     columns = uow.candles.arrays(scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, history)
+    columns |= _with_snapshots(uow, scan, columns, wanted)
     gaps, found = 0, 0
     for symbol in scan.symbols:
         instrument = uow.instruments.get(scan.venue, symbol)
@@ -73,10 +77,42 @@ def history_of(fleet: Fleet, wanted: Iterable[Strategy]) -> int:
     return max((strategy.history for strategy in wanted), default=fleet.policy.history_candles)
 
 
-def _wanted(uow: UnitOfWork, scan: Scan) -> Mapping[str, list[Strategy]]:
+def _made_of(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, Timeframe]:
+    """Symbols of the scan whose candles are made of shorter ones that somebody wants as well, and which."""
+    frames: dict[str, set[Timeframe]] = defaultdict(lambda: {scan.timeframe})
+    for want in wishes:
+        timeframe = Timeframe.parse(want.timeframe)
+        for symbol in want.instruments:
+            frames[symbol].add(timeframe)
+    found = {symbol: bases(frames[symbol])[scan.timeframe] for symbol in scan.symbols}
+    return {symbol: base for symbol, base in found.items() if base != scan.timeframe}
+
+
+def _with_snapshots(
+    uow: UnitOfWork, scan: Scan, columns: Mapping[str, Columns], wanted: Mapping[str, list[Strategy]]
+) -> dict[str, Columns]:
+    """The candles of those symbols of which a strategy asks what only market snapshots tell, with these beside them.
+
+    A snapshot that is not there now will not be there for a replay either: the close is settled before it is read.
+    """
+    names: set[str] = set()
+    theirs: dict[str, Columns] = {}
+    for symbol, found in columns.items():
+        asked = features.snapshot_features(name for strategy in wanted.get(symbol, ()) for name in strategy.features)
+        if asked and _is_current(found, scan):
+            names.update(asked)
+            theirs[symbol] = found
+    if not theirs:
+        return {}
+    uow.snapshots.settle(scan.venue, list(theirs), scan.closed_at)
+    known = uow.snapshots.series(scan.venue, theirs, sorted(names))
+    return {symbol: found.knowing(known[symbol]) for symbol, found in theirs.items()}
+
+
+def _wanted(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, list[Strategy]]:
     # One strategy per parameter set, however many tenants have it.
     wanted: dict[str, list[Strategy]] = defaultdict(list)
-    for want in uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at):
+    for want in wishes:
         if want.timeframe == str(scan.timeframe):
             try:
                 strategy = strategy_of(want.strategy, want.parameters, want.digest)

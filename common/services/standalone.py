@@ -12,6 +12,7 @@ from common.domain.errors import TradewindsError
 from common.domain.job import JobRef
 from common.services.drain import work_off
 from common.services.fleet import Fleet
+from common.services.keep_snapshots import forget_snapshots
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
 from common.services.relay_jobs import relay_jobs
@@ -73,6 +74,7 @@ TICKS = (
     Tick("reconcile", lambda fleet: each_account(fleet, reconcile_account), venue_s=60, floor_s=5),
     Tick("equity", lambda fleet: each_account(fleet, snapshot_equity), venue_s=300, floor_s=5),
     Tick("instruments", _refresh, venue_s=3600, floor_s=60),
+    Tick("market memory", forget_snapshots, venue_s=0, floor_s=3600),
 )
 
 

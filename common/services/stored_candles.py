@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from common.domain.backtest.market import FundingRates
 from common.domain.errors import NotFound
 from common.domain.features import Columns
+from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, Candle, Instrument
 from common.domain.recording import Recording
 from common.services.fleet import Fleet
@@ -60,6 +61,11 @@ class StoredCandles:
                 recording.venue, recording.symbol, recording.timeframe, END, self._kept[recording.name].candles
             )
         yield from (series[start : start + size] for start in range(0, len(series), size))
+
+    def observed(self, recording: Recording, columns: Columns, names: Sequence[str]) -> Mapping[str, Series]:
+        """What scans saw, or would have seen, at these closes: the same stored rows."""
+        with self._fleet.store.unit_of_work(None) as uow:
+            return uow.snapshots.series(recording.venue, {recording.symbol: columns}, names)[recording.symbol]
 
     def funding(self, recording: Recording) -> FundingRates | None:
         """None: funding rates are not part of the shared history."""

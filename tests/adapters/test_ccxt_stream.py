@@ -40,7 +40,7 @@ class Listener:
         self.clock = FollowedClock(world.url)
         self.market_data = CcxtMarketData(link, self.clock)
         since = {(symbol, ONE_MINUTE): self.clock.now() - timedelta(minutes=history) for symbol in SYMBOLS}
-        self.stream = CcxtStream(link, self.clock, self.market_data, SYMBOLS, [ONE_MINUTE], since, silence_s)
+        self.stream = CcxtStream(link, self.clock, self.market_data, list(since), since, silence_s)
         self.candles: dict[str, list[Candle]] = {symbol: [] for symbol in SYMBOLS}
         self._stop, self._enough, self._wanted = Event(), Event(), 0
 

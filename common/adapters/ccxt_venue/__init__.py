@@ -4,6 +4,7 @@ from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, bu
 from common.adapters.ccxt_venue.client import Connection
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.market_data import CcxtMarketData
+from common.adapters.ccxt_venue.market_stream import CcxtMarketStream
 from common.adapters.ccxt_venue.pacing import BrokeredPace, Crowded, Pace, Pacer
 from common.adapters.ccxt_venue.personalities import practice_capability
 from common.adapters.ccxt_venue.stream import CcxtStream
@@ -14,6 +15,7 @@ __all__ = [
     "BrokeredPace",
     "Capability",
     "CcxtMarketData",
+    "CcxtMarketStream",
     "CcxtStream",
     "CcxtVenue",
     "Connection",

@@ -131,6 +131,44 @@ class CcxtMarketData:
             next_funding_at=parsing.instant(next_at) if next_at else None,
         )
 
+    def raw_book(self, symbol: str, limit: int) -> Any:
+        """ccxt's own order book, which a stream of differences goes on from; sorted as numbers."""
+
+        def read(client: Any) -> Any:
+            client.number = float
+            try:
+                return client.fetch_order_book(symbol, limit)
+            finally:
+                client.number = str
+
+        return self._ask(read)
+
+    def open_interest(self, symbol: str) -> Decimal | None:
+        """Base units held in `symbol`, None where the venue does not say; implements ports.market_stream.OpenInterest."""
+
+        def read(client: Any) -> Decimal | None:
+            self._check(client, symbol)
+            if self._row.market_type != "swap" or not client.has.get("fetchOpenInterest"):
+                return None
+            return _decimal(client.fetch_open_interest(symbol).get("openInterestAmount"))
+
+        return self._ask(read)
+
+    def figures(self, symbols: Sequence[str]) -> dict[str, tuple[Decimal | None, Decimal | None]]:
+        """(mark price, rate of the coming funding) by symbol in one request; empty where the venue does not say."""
+
+        def read(client: Any) -> dict[str, tuple[Decimal | None, Decimal | None]]:
+            if self._row.market_type != "swap" or not client.has.get("fetchFundingRates"):
+                return {}
+            told = client.fetch_funding_rates(list(symbols))
+            return {
+                symbol: (_decimal(told[symbol].get("markPrice")), _decimal(told[symbol].get("fundingRate")))
+                for symbol in symbols
+                if symbol in told
+            }
+
+        return self._ask(read)
+
     def clock_offset(self) -> timedelta:
         """The venue's clock less ours, half the journey taken off; the venue refuses what is too far from its own."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -22,8 +23,10 @@ from common.ports.venue import MarketData
 _log = logging.getLogger(__name__)
 
 _STREAMS_PER_CONNECTION = 150
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _REFILL_MAX = 1500
+_REVISABLE = 5
+"""Candles of a market that may still be revised; whoever said more of an older one is not believed."""
 
 Market = tuple[str, Timeframe]
 
@@ -50,11 +53,11 @@ class Exact(Quiet):
 
 
 class CcxtStream:
-    """Closed candles of `symbols` at every one of `timeframes`; implements ports.candle_stream.CandleStream.
+    """Closed candles of `markets`, which are symbols and timeframes; implements ports.candle_stream.CandleStream.
 
     `since` is where each market's history ends already (venue time); what closed after it comes first. A connection
     that says nothing for `silence_s` seconds of life is taken for dead. Candles that cannot be true are left out and
-    logged, never handed on.
+    logged, never handed on. A candle that is closed a second time with other numbers is handed on again.
     """
 
     def __init__(
@@ -62,17 +65,17 @@ class CcxtStream:
         link: Connection,
         clock: Clock,
         market_data: MarketData,
-        symbols: Sequence[str],
-        timeframes: Sequence[Timeframe],
+        markets: Sequence[Market],
         since: Mapping[Market, datetime] | None = None,
         silence_s: float = 30.0,
     ) -> None:
         self._link, self._clock, self._market_data = link, clock, market_data
-        self._markets: list[Market] = [(symbol, timeframe) for timeframe in timeframes for symbol in symbols]
+        self._markets = list(markets)
         now = clock.now()
         self._next = {market: market[1].floor(now) for market in self._markets} | {
             market: market[1].floor(when) for market, when in (since or {}).items() if market in set(self._markets)
         }
+        self._told: dict[Market, deque[Candle]] = {market: deque(maxlen=_REVISABLE) for market in self._markets}
         self._silence_s = silence_s
         self._last_message_at: datetime | None = None
 
@@ -144,9 +147,9 @@ class CcxtStream:
             except (asyncio.CancelledError, InvalidInput):
                 raise
             except Exception as error:  # noqa: BLE001 - whatever cut the line, it is taken up again.
-                delay = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+                delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
-                _log.warning("stream of %s cut (%s); again in %s s", self._link.name, _cause(error), delay)
+                _log.warning("stream of %s cut (%s); again in %s s", self._link.name, cause(error), delay)
                 await asyncio.sleep(delay)
             finally:
                 with suppress(Exception):
@@ -168,9 +171,11 @@ class CcxtStream:
         found: list[ClosedCandle] = []
         for market in chunk:
             closed = self._closed(client, market)
-            if closed and closed[0].opened_at > self._next[market]:  # Some were never sent.
-                found += await self._refill(market, closed[0].opened_at)
-            found += self._hand_on(market, closed)
+            found += self._revised(market, closed)
+            fresh = [candle for candle in closed if candle.opened_at >= self._next[market]]
+            if fresh and fresh[0].opened_at > self._next[market]:  # Some were never sent.
+                found += await self._refill(market, fresh[0].opened_at)
+            found += self._hand_on(market, fresh)
         return found
 
     def _closed(self, client: Any, market: Market) -> list[Candle]:
@@ -186,9 +191,8 @@ class CcxtStream:
         for row in rows:
             opened = int(row[0])
             is_said = (*identity, opened) in said
-            if is_said and opened < expected:
-                said.discard((*identity, opened))
-            if opened >= expected and (opened < last or is_said):
+            said.discard((*identity, opened))
+            if is_said or expected <= opened < last:
                 candles += self._sound(market, row)
         return candles
 
@@ -218,13 +222,22 @@ class CcxtStream:
                 break  # The venue has none for this while; a gap stays a gap, and who scans will see it.
         return found
 
+    def _revised(self, market: Market, candles: Sequence[Candle]) -> list[ClosedCandle]:
+        """Those that were handed on before with other numbers: the venue has corrected them."""
+        told = {candle.opened_at: candle for candle in self._told[market]}
+        revised = [candle for candle in candles if told.get(candle.opened_at, candle) != candle]
+        self._told[market].extend(revised)
+        return [ClosedCandle(*market, candle) for candle in revised]
+
     def _hand_on(self, market: Market, candles: Sequence[Candle]) -> list[ClosedCandle]:
         fresh = [candle for candle in candles if candle.opened_at >= self._next[market]]
         if fresh:
             self._next[market] = fresh[-1].closed_at
+            self._told[market].extend(fresh)
         return [ClosedCandle(*market, candle) for candle in fresh]
 
 
-def _cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
+    """The kind of `error`, and its words where they are ours and cannot hold a key."""
     text = f"{type(error).__name__}: {error}" if isinstance(error, TradewindsError) else type(error).__name__
     return redact(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from common.adapters.recorded.reading import PRICES, decimals, exact, floats, re
 from common.domain.backtest.market import FundingRates
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.features import Columns
+from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, Candle, Instrument
 from common.domain.money import ZERO
 from common.domain.recording import Recording, traded_as
@@ -59,7 +60,8 @@ class RecordedFolder:
         first = 0 if since is None else int(opened_at.searchsorted((since - EPOCH) // _MS))
         last = opened_at.size if until is None else int(opened_at.searchsorted((until - EPOCH) // _MS))
         part = {name: floats(column.slice(first, last - first)) for name, column in table.items()}
-        return Columns(opened_at[first:last], **part, timeframe=recording.timeframe)
+        open_, high, low, close, volume = (part[name] for name in (*PRICES, "volume"))
+        return Columns(opened_at[first:last], open_, high, low, close, volume, recording.timeframe)
 
     def instrument(self, recording: Recording) -> Instrument:
         """Ticks and steps are the digits of its prices and volumes."""
@@ -83,6 +85,10 @@ class RecordedFolder:
                 Candle(at, at + duration, *(ZERO if value is None else value for value in values))
                 for at, *values in zip(instants, *series, strict=True)
             ]
+
+    def observed(self, recording: Recording, columns: Columns, names: Sequence[str]) -> Mapping[str, Series]:
+        """Nothing: files hold candles, not books and tapes."""
+        return {}
 
     def funding(self, recording: Recording) -> FundingRates | None:
         """Funding rates of the same symbol in the same folder."""
