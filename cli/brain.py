@@ -9,7 +9,7 @@ import typer
 
 from cli.options import AsJson, World
 
-data_app = typer.Typer(no_args_is_help=True, help="Recorded candles: import, list, verify.")
+data_app = typer.Typer(no_args_is_help=True, help="Candles and market snapshots: import, list, verify.")
 
 Place = Annotated[Path, typer.Argument(help="A file, or a folder with files such as BTC_USDT-5m.parquet.")]
 MaybePlace = Annotated[
@@ -57,6 +57,28 @@ def data_verify(path: MaybePlace = None, as_json: AsJson = False, world: World =
     from cli.data import verify
 
     verify(path, as_json, world)
+
+
+@data_app.command("snapshots")
+def data_snapshots(as_json: AsJson = False, world: World = None) -> None:
+    """Which market snapshots are kept (book, tape, mark, open interest), and how many closes had none in time.
+
+    Example: tradewinds data snapshots --json
+    """
+    from cli.data import list_market
+
+    list_market(as_json, world)
+
+
+@data_app.command("revisions")
+def data_revisions(as_json: AsJson = False, world: World = None) -> None:
+    """Candles that a venue has corrected: what they were, and how many signals had been raised since they closed.
+
+    Example: tradewinds data revisions --json
+    """
+    from cli.data import list_revised
+
+    list_revised(as_json, world)
 
 
 backtest_app = typer.Typer(no_args_is_help=True, help="Backtests on the very functions the fleet runs.")

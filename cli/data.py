@@ -101,6 +101,47 @@ def import_files(place: Path, symbols: Iterable[str], timeframe: str | None, as_
     answer({"recordings": rows, **total}, as_json, show)
 
 
+def list_market(as_json: bool, world: str | None) -> None:
+    """`tradewinds data snapshots`."""
+    from dataclasses import asdict
+
+    from common.services.keep_snapshots import list_snapshots
+
+    with history_fleet(world) as fleet:
+        rows = [asdict(item) for item in list_snapshots(fleet)]
+    shown = ["venue", "symbol", "snapshots", "missing", "books", "tapes", "marks", "open_interests=open interest"]
+    answer(
+        {"markets": rows, "snapshots": sum(row["snapshots"] for row in rows)},
+        as_json,
+        lambda console: console.print(table(rows, [*shown, "first", "last"]) if rows else "no snapshots yet"),
+    )
+
+
+def list_revised(as_json: bool, world: str | None) -> None:
+    """`tradewinds data revisions`."""
+    from common.services.list_candles import list_revisions
+
+    with history_fleet(world) as fleet:
+        rows = [
+            {
+                "venue": item.venue,
+                "symbol": item.symbol,
+                "timeframe": str(item.timeframe),
+                "opened_at": item.before.opened_at,
+                "revised_at": item.revised_at,
+                "signals_since": item.signals,
+                **{name: str(getattr(item.before, name)) for name in ("open", "high", "low", "close", "volume")},
+            }
+            for item in list_revisions(fleet)
+        ]
+    shown = ["venue", "symbol", "timeframe", "opened_at=opened", "close=close before", "signals_since=signals since"]
+    answer(
+        {"revisions": rows},
+        as_json,
+        lambda console: console.print(table(rows, [*shown, "revised_at=revised"]) if rows else "no candle was revised"),
+    )
+
+
 def _rows(recordings: Iterable[Recording]) -> int:
     return sum(item.expected or 0 for item in recordings)
 

@@ -189,7 +189,14 @@ VECTOR: tuple[str, ...] = (
 """The 77 columns of the feature vector for models (T-16, seeds 1.5), in the order of its groups."""
 
 
+MICROSTRUCTURE: tuple[str, ...] = ("spread", "spread_pct", "mid", "imbalance", "bid_vol", "ask_vol")
+"""Six columns more that the market snapshots of the closes tell (T-17): 83 with them."""
+
+
 def vector(columns: Columns, fear_greed: Series | None = None) -> dict[str, Series]:
-    """All of VECTOR for `columns`; the fear-and-greed index (0..100 per bar) is NaN where it is not given."""
+    """All of VECTOR and MICROSTRUCTURE for `columns`, NaN where neither candles nor what they know tells.
+
+    The fear-and-greed index is 0..100 per bar.
+    """
     index = fear_greed if fear_greed is not None else np.full(len(columns), np.nan)
-    return compute(VECTOR, columns, {FEAR_GREED: index})
+    return compute((*VECTOR, *MICROSTRUCTURE), columns, {FEAR_GREED: index})

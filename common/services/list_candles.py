@@ -8,6 +8,7 @@ from datetime import datetime
 from common.domain.market import Timeframe
 from common.domain.recording import Recording
 from common.services.fleet import Fleet
+from common.store import Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,9 @@ def list_candles(fleet: Fleet) -> list[Kept]:
         Kept(Recording(venue, symbol, Timeframe.parse(frame), f"{venue} {symbol} {frame}"), count, first, last)
         for venue, symbol, frame, count, first, last in rows
     ]
+
+
+def list_revisions(fleet: Fleet) -> list[Revision]:
+    """What revised candles were before, the newest revisions first."""
+    with fleet.store.unit_of_work(None) as uow:
+        return uow.candles.revisions()

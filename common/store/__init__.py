@@ -4,6 +4,7 @@ from common.domain.features import Columns as CandleColumns
 from common.store.audit import AuditEntry, AuditHead
 from common.store.flattenings import Flattening
 from common.store.jobs import StageDepth
+from common.store.market import Revision
 from common.store.migrate import migrate
 from common.store.operator import FleetCounts, MissingOutcome, OperatorView, TenantProfit, VenueAccount
 from common.store.risk import HeldReservation
@@ -26,6 +27,7 @@ __all__ = [
     "MissingOutcome",
     "OperatorView",
     "QuarantinedOrder",
+    "Revision",
     "RoleName",
     "StageDepth",
     "Store",

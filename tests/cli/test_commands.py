@@ -9,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.main import app
+from common.domain.snapshot import MarketSnapshot
 from common.services.fleet import Fleet
+from common.services.ingest_candles import ingest_candles
+from common.services.keep_snapshots import keep_snapshots
 from common.store import Store, migrate
 from tests.servers import Addresses, Database, SharedServers, create_database
-from tests.services.world import House, World, empty, found_world
+from tests.services.venue import NOON, SOL, VENUE
+from tests.services.world import FRAME, House, World, empty, found_world
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -170,6 +176,27 @@ def test_every_question_is_answered_for_people_and_for_machines(world: World, ho
     assert told("status")["fills"] == 1
     assert "harbour" in shown("status")
     assert told("positions", "--open")["positions"][0]["is_open"]
+
+
+def test_the_markets_memory_and_what_venues_corrected_are_listed(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def history(_: str | None) -> Iterator[Fleet]:
+        yield world.fleet
+
+    monkeypatch.setattr("cli.data.history_fleet", history)
+    assert "no snapshots yet" in shown("data", "snapshots")
+    assert "no candle was revised" in shown("data", "revisions")
+    keep_snapshots(world.fleet, [MarketSnapshot(VENUE, SOL, NOON, NOON, mid=Decimal(100), mark=Decimal(100))])
+    since = NOON - FRAME.duration
+    plain = world.venue.candles(SOL, FRAME, since, 1)
+    ingest_candles(world.fleet, VENUE, SOL, FRAME, [replace(plain[0], high=plain[0].high + 1)])
+    (market,) = told("data", "snapshots")["markets"]
+    (revised,) = told("data", "revisions")["revisions"]
+    assert (market["symbol"], market["snapshots"], market["missing"], market["marks"]) == (SOL, 1, 0, 1)
+    assert (revised["symbol"], revised["signals_since"], Decimal(revised["high"])) == (SOL, 0, plain[0].high)
+    assert all(SOL in shown("data", what) for what in ("snapshots", "revisions"))
 
 
 def test_nothing_yet_is_said_in_words(world: World, house: House) -> None:

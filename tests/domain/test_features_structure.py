@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from common.domain.features import FEAR_GREED, VECTOR, compute, vector
+from common.domain.features import FEAR_GREED, MICROSTRUCTURE, VECTOR, compute, vector
 from common.domain.indicators import calendar, microstructure, profile, statistics, structure
 from common.domain.indicators.microstructure import Trade
 from common.domain.market import Level, OrderBook
@@ -164,10 +164,19 @@ def test_a_market_is_volatile_trending_ranging_quiet_or_mixed():
 def test_the_vector_has_77_named_columns_and_takes_the_index_from_outside():
     columns = walk(1, 400)
     found = vector(columns, np.full(400, 42.0))
-    assert len(VECTOR) == len(set(VECTOR)) == len(found) == 77
+    assert len(VECTOR) == len(set(VECTOR)) == 77
     assert found[FEAR_GREED][-1] == 42.0
     assert np.isnan(vector(columns)[FEAR_GREED]).all()
-    assert all(np.isfinite(values[-1]) for values in found.values())
+    assert all(np.isfinite(found[name][-1]) for name in VECTOR)
+
+
+def test_six_columns_more_say_what_the_snapshots_of_the_closes_tell():
+    columns = walk(1, 400)
+    told = {name: np.full(400, 2.5) for name in ("spread", "spread_bps", "mid", "imbalance", "bid_volume", "ask_volume")}
+    blind, seeing = vector(columns), vector(columns.knowing(told))
+    assert len(seeing) == len(VECTOR) + len(MICROSTRUCTURE) == 83
+    assert all(np.isnan(blind[name]).all() for name in MICROSTRUCTURE)
+    assert [seeing[name][-1] for name in MICROSTRUCTURE] == [2.5, 0.025, 2.5, 2.5, 2.5, 2.5]
 
 
 def test_returns_and_distances_of_the_vector_are_what_their_names_say():

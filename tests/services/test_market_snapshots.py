@@ -17,6 +17,7 @@ from common.domain.market import Candle, Timeframe
 from common.domain.snapshot import MarketSnapshot
 from common.services.ingest_candles import ClosedCandle, ingest_closed, longer_frames, refill
 from common.services.keep_snapshots import forget_snapshots, keep_snapshots, list_snapshots
+from common.services.list_candles import list_revisions
 from common.services.run_backtest import Wishes, load_markets
 from common.services.scan_market import history_of
 from common.services.schedule_scans import schedule_scans
@@ -178,8 +179,7 @@ def test_a_revised_part_revises_what_was_made_of_it_and_both_leave_a_trace(quart
     before = series(quarters, QUARTER, 1)
     assert ingest_closed(quarters.fleet, VENUE, [five(quarters, 1, "150")], LONGER) == 2
     assert series(quarters, QUARTER, 1)[0].high == Decimal(151)
-    with quarters.store.unit_of_work(None) as uow:
-        revised = {str(item.timeframe): item.before for item in uow.candles.revisions(VENUE)}
+    revised = {str(item.timeframe): item.before for item in list_revisions(quarters.fleet)}
     assert revised == {"5m": five(quarters, 1).candle, "15m": before[0]}
 
 
