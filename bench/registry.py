@@ -47,6 +47,11 @@ _ALL = (
         "bench.scan",
         "closed candles to committed signals, 100 instruments x 3 strategies, beside freqtrade's iteration",
     ),
+    Bench(
+        "market_requests",
+        "bench.market_requests",
+        "requests at the venue while its market is streamed and scanned for 20 tenants, beside one tenant",
+    ),
 )
 
 BENCHES: Mapping[str, Bench] = {bench.name: bench for bench in _ALL}

@@ -81,7 +81,7 @@ def bench_world(name: str) -> Iterator[BenchWorld]:
     world: BenchWorld | None = None
     try:
         with embedded_servers(settings, home.directory) as served:
-            url = _url_of(simulator)
+            url = url_of(simulator)
             named = settings_of_world(served, home, simulator_url=url, model_url=f"{url}/v1", live_trading=True)
             migrate(named)
             say(f"durable Postgres, Valkey and the practice venue are up in {directory.name}")
@@ -123,7 +123,9 @@ def _simulator(directory: Path, settings: Settings) -> ManagedProcess:
     return ManagedProcess("simulator", command, log=log, env=child_environ(settings)).start()
 
 
-def _url_of(simulator: ManagedProcess) -> str:
+def url_of(simulator: ManagedProcess) -> str:
+    """Where a practice venue that was just started listens; raises Transient with its log when it does not come up."""
+
     def url() -> str | None:
         lines = simulator.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return next((str(json.loads(line)["url"]) for line in lines if line.startswith('{"ready"')), None)
