@@ -9,7 +9,9 @@ import typer
 
 from cli.options import AsJson, World
 
-data_app = typer.Typer(no_args_is_help=True, help="Candles and market snapshots: import, list, verify.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Candles, market snapshots and candidates: download, import, list, verify."
+)
 
 Place = Annotated[Path, typer.Argument(help="A file, or a folder with files such as BTC_USDT-5m.parquet.")]
 MaybePlace = Annotated[
@@ -35,6 +37,32 @@ def data_import(
     from cli.data import import_files
 
     import_files(path, symbols_of(instruments), timeframe, as_json, world)
+
+
+@data_app.command("download")
+def data_download(
+    venue: Annotated[str, typer.Option("--venue", help="Where to ask: simulator, binanceusdm, bybit, …")],
+    instruments: Annotated[
+        str, typer.Option("--instruments", help="Such as BTC/USDT,ETH/USDT, or candidates:20 for the ranked pool.")
+    ],
+    timeframe: Annotated[str, typer.Option("--timeframe", help="Length of the candles, such as 5m.")],
+    since: Annotated[str, typer.Option("--from", metavar="DATE", help="First moment, UTC: 2021-01-01.")],
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="End, not included; the last closed candle without it.")
+    ] = None,
+    simulator: Annotated[
+        str | None, typer.Option("--simulator", metavar="URL", help="A practice world that runs by itself.")
+    ] = None,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Fetch a venue's candles into the shared history: only what is missing; repeat it to go on where it stopped.
+
+    Example: tradewinds data download --venue simulator --instruments BTC/USDT --timeframe 5m --from 2026-01-02
+    """
+    from cli.download import Asked, download
+
+    download(Asked(venue, symbols_of(instruments), timeframe, since, until, simulator, as_json, world))
 
 
 @data_app.command("list")
@@ -79,6 +107,22 @@ def data_revisions(as_json: AsJson = False, world: World = None) -> None:
     from cli.data import list_revised
 
     list_revised(as_json, world)
+
+
+@data_app.command("candidates")
+def data_candidates(
+    venue: Annotated[str | None, typer.Option("--venue", help="Whose instruments; the first venue without it.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Judge and rank now; beat does so every hour.")] = False,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Which instruments are worth looking at, in which order, and what spoke against the others.
+
+    Example: tradewinds data candidates --refresh
+    """
+    from cli.candidates import show_candidates
+
+    show_candidates(venue, refresh, as_json, world)
 
 
 backtest_app = typer.Typer(no_args_is_help=True, help="Backtests on the very functions the fleet runs.")

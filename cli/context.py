@@ -24,9 +24,9 @@ GENERATED_SECRETS = ("master_key", "message_key", "halt_key", "api_token")
 
 @contextmanager
 def asked_fleet(
-    world: str | None = None, *, folders: Sequence[Path] | None = None, in_venue_time: bool = False
+    world: str | None = None, *, folders: Sequence[Path] | None = None, in_venue_time: bool = False, **given: Any
 ) -> Iterator[Fleet]:
-    """The fleet the settings name, for a question or a small change.
+    """The fleet the settings name, with `given` in place of what they say, for a question or a small change.
 
     Without a database in the settings it is that of a world: a running one is joined, a resting one gets its database
     started for as long as the question takes. With `folders`, even none, strategies are known by name: theirs, and those
@@ -35,7 +35,7 @@ def asked_fleet(
     """
     from common.bootstrap import build_fleet, embedded_servers, load_strategies
 
-    settings = read_settings(world=world)
+    settings = read_settings(world=world, **given)
     if folders is not None:
         load_strategies(settings.model_copy(update={"strategies": (*settings.strategies, *map(str, folders))}))
     configure_logging(settings.model_copy(update={"log_level": "warning"}), sys.stderr)

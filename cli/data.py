@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,19 @@ FIRST_WORLD = "recorded"
 
 
 @contextmanager
-def history_fleet(world: str | None) -> Iterator[Fleet]:
-    """The fleet whose candles are meant; where there is no database and no world yet, a world of recorded candles."""
+def history_fleet(world: str | None, **given: Any) -> Iterator[Fleet]:
+    """The fleet whose candles are meant; where there is no database and no world yet, a world of recorded candles.
+
+    `given` are settings in place of those that are found.
+    """
     from cli.context import asked_fleet, settings_of_world
     from cli.worlds import existing_worlds, world_of
     from common.bootstrap import build_fleet, embedded_servers, migrate
     from common.settings import read_settings
 
-    settings = read_settings(world=None)
+    settings = read_settings(world=None, **given)
     if settings.database_url is not None or existing_worlds(settings):
-        with asked_fleet(world) as fleet:
+        with asked_fleet(world, **given) as fleet:
             yield fleet
         return
     first = world_of(settings, world or FIRST_WORLD)
@@ -185,8 +188,14 @@ def verify(place: Path | None, as_json: bool, world: str | None) -> None:
         source, recordings = wanted(place, (), None)
         with progress(len(recordings), "files", as_json) as bar:
             found = verify_recordings(source, recordings, lambda recording: bar.advance(bar.task_ids[0]))
+    result = verified(found)
+    answer(result, as_json, lambda console: show_verified(console, result))
+
+
+def verified(found: Sequence[Coverage]) -> dict[str, Any]:
+    """What `found` comes to, as it is answered."""
     rows = [_covered(item) for item in found]
-    result = {
+    return {
         "series": rows,
         "candles": sum(item.candles for item in found),
         "gaps": sum(len(item.gaps) for item in found),
@@ -196,7 +205,6 @@ def verify(place: Path | None, as_json: bool, world: str | None) -> None:
         "misplaced": sum(item.misplaced for item in found),
         "not_as_catalogued": [row["file"] for row, item in zip(rows, found, strict=True) if not item.is_as_promised],
     }
-    answer(result, as_json, lambda console: _show_verified(console, result))
 
 
 def _covered(item: Coverage) -> dict[str, Any]:
@@ -215,7 +223,8 @@ def _covered(item: Coverage) -> dict[str, Any]:
     }
 
 
-def _show_verified(console: Console, result: Mapping[str, Any]) -> None:
+def show_verified(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what `verified` answers."""
     rows = [
         row | {"gaps": len(row["gaps"]), "longest": max((gap["missing"] for gap in row["gaps"]), default=None)}
         for row in result["series"]

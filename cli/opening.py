@@ -99,6 +99,8 @@ def open_world(
         world,
         simulator_url=url,
         model_url=settings.model_url or f"{url}/v1",
+        coingecko_url=settings.coingecko_url or url,
+        fear_greed_url=settings.fear_greed_url or url,
         api_port=wishes.api_port or free_port(),
         # The practice venue moves no money; where a real one is in use the operator's own word counts.
         live_trading=settings.live_trading or not settings.venues,

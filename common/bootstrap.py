@@ -16,6 +16,7 @@ from uuid import UUID
 from common.adapters import broker
 from common.adapters.ccxt_venue import (
     BrokeredPace,
+    CcxtFigures,
     CcxtMarketData,
     CcxtMarketStream,
     CcxtVenue,
@@ -38,10 +39,12 @@ from common.adapters.notifier import LogNotifier
 from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
 from common.adapters.paper import PaperVenue
 from common.adapters.practice import PracticeDesk
+from common.adapters.public_sources import CoinGecko, FearGreedIndex
 from common.adapters.rate_broker import MemoryRateBroker
 from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisRateBroker, RedisSingleFlight, connect_redis
 from common.adapters.strategy_folder import load_folder, load_packages
 from common.adapters.vault import EnvelopeVault
+from common.domain.candidates import CandidateLimits
 from common.domain.capability import CapabilityRecord, CaseOutcome
 from common.domain.errors import InvalidInput, NotFound, Permanent
 from common.domain.job import JobRef
@@ -206,7 +209,20 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
         vault=_vault(settings),
         notifier=LogNotifier(),
         policy=_policy(settings),
+        figures={
+            name: CcxtFigures(link, clock, _pace(link, clock, shared, nets[name], Caller()), guards[name])
+            for name, link in connections.items()
+        },
+        coins=_coins(settings, clock),
+        mood=FearGreedIndex(settings.fear_greed_url) if settings.fear_greed_url else None,
     )
+
+
+def _coins(settings: Settings, clock: Clock) -> CoinGecko | None:
+    key = settings.coingecko_api_key
+    if settings.coingecko_url is None:
+        return None
+    return CoinGecko(settings.coingecko_url, clock, key.get_secret_value() if key else None)
 
 
 def _database(settings: Settings) -> str:
@@ -275,6 +291,7 @@ def _policy(settings: Settings) -> Policy:
         order_prefix=settings.order_prefix,
         live_trading=settings.live_trading,
         signal_expiry_candles=Decimal(settings.signal_expiry_candles),
+        candidates=CandidateLimits(open_interest_min=settings.candidate_interest_min),
     )
 
 

@@ -135,6 +135,21 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9]{1,3}$",
         description="First characters of every client order id; one per installation",
     )
+    coingecko_url: Address | None = Field(
+        default=None,
+        description="Base address of CoinGecko, such as https://api.coingecko.com; absent = coins are not asked for",
+    )
+    coingecko_api_key: Secret | None = Field(default=None, description="Key of CoinGecko; the free tier works without")
+    fear_greed_url: Address | None = Field(
+        default=None,
+        description="Base address of the fear-and-greed index, such as https://api.alternative.me; absent = not asked",
+    )
+    candidate_interest_min: Decimal = Field(
+        default=Decimal(15_000_000),
+        ge=0,
+        le=Decimal(10) ** 12,
+        description="Open interest, in the settle asset, below which an instrument is no candidate",
+    )
     venues: Names = Field(default=(), description="Real venues in use, by ccxt's names, such as binanceusdm,bybit")
     live_trading: bool = Field(
         default=False, description="The platform's own say in moving money; tenant and account have theirs"

@@ -22,8 +22,10 @@ A practice world on one address: a venue that speaks Binance USD-M futures REST 
 (/ws, /market/ws, /public/ws, /private/ws), a market to trade on, and a model endpoint that speaks the OpenAI
 chat protocol (/v1). Point a client at it by replacing scheme and host of its addresses.
 
+Beside it: CoinGecko's GET /api/v3/coins/markets and alternative.me's GET /fng/, telling what this market does.
+
 Its own routes: GET /simulator/clock, /simulator/status, /simulator/faults, /simulator/accounts/KEY/statement;
-POST /simulator/accounts {"api_key","api_secret","balance"}, POST /simulator/faults {"site","kind","params",...}.
+POST /simulator/accounts {"api_key","api_secret","balance"}, POST /simulator/instruments {"symbol","status"}, POST /simulator/faults {"site","kind","params",...}.
 
 With --speed the venue's time runs that many times faster than life: candles, funding, expiry and listen keys
 (60 minutes) follow it. recvWindow is stretched by the speed; rate limits count per minute of the wall clock.

@@ -18,6 +18,7 @@ from simulator.matching import Engine
 from simulator.model import ModelEndpoint
 from simulator.personality import BINANCE_FUTURES, personality
 from simulator.rest.server import RestServer
+from simulator.sources import Sources
 from simulator.state import Store
 from simulator.stream import Hub
 from simulator.venue import Venue
@@ -59,6 +60,7 @@ class World:
         self.engine = Engine(self.venue)
         self.rest = RestServer(self.venue, self.engine, Limits(weight_per_minute=options.weight_limit))
         self.hub = Hub(self.venue)
+        self.sources = Sources(self.venue)
         self.model = ModelEndpoint(self.venue, options.model_latency)
 
     def build(self) -> web.Application:
@@ -66,6 +68,7 @@ class World:
         app = web.Application(client_max_size=2_000_000)
         Control(self.venue, self.engine, self.rest, self.hub).attach(app)
         self.model.attach(app)
+        self.sources.attach(app)
         for path in ("/fapi/{tail:.*}", "/sapi/{tail:.*}"):
             app.router.add_route("*", path, self.rest.handle)
         for kind in ("", "/market", "/public", "/private"):

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from simulator import desk
 from simulator.account import Account
+from simulator.delisting import STATUSES, set_status
 from simulator.errors import BadArguments, VenueError
 from simulator.ledger import book_income
 from simulator.matching import Engine
@@ -35,6 +36,8 @@ class Control:
         app.router.add_get("/simulator/status", self.status)
         app.router.add_post("/simulator/accounts", self.open_account)
         app.router.add_get("/simulator/accounts/{key}/statement", self.statement)
+        app.router.add_get("/simulator/instruments", self.list_instruments)
+        app.router.add_post("/simulator/instruments", self.set_instrument)
         app.router.add_get("/simulator/faults", self.list_faults)
         app.router.add_post("/simulator/faults", self.add_fault)
         app.router.add_delete("/simulator/faults", self.clear_faults)
@@ -98,6 +101,23 @@ class Control:
         if account is None:
             return _refusal(VenueError(-2015, "no such account", 404))
         return _answer(statement_of(self.venue, account, now_ms))
+
+    async def list_instruments(self, request: web.Request) -> web.Response:
+        """Every symbol with the state of its listing, and what the states mean."""
+        now_ms = self.venue.clock.now_ms()
+        states = {symbol: self.venue.status_of(symbol, now_ms) for symbol in self.venue.rules}
+        return _answer({"instruments": states, "statuses": STATUSES})
+
+    async def set_instrument(self, request: web.Request) -> web.Response:
+        """Halt, close down, settle or delist a symbol, or let it trade again: `{"symbol","status"}`."""
+        now_ms = self.venue.clock.now_ms()
+        try:
+            wish = await _object(request)
+            self.engine.advance(now_ms)
+            set_status(self.venue, str(wish.get("symbol", "")), str(wish.get("status", "")), now_ms)
+        except VenueError as error:
+            return _refusal(error)
+        return _answer({"symbol": wish["symbol"], "status": self.venue.status_of(wish["symbol"], now_ms)})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """Faults in force and what has struck so far."""

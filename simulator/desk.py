@@ -116,7 +116,7 @@ def _read_order(venue: Venue, api_key: str, params: Params, rules: SymbolRules, 
 
 
 def _check_order(venue: Venue, order: Order, rules: SymbolRules, now_ms: int) -> None:
-    if not venue.market.is_listed(order.symbol, now_ms):
+    if not venue.accepts(order.symbol, now_ms, order.reduce_only):
         raise refuse(-4108)
     account = venue.account(order.account)
     same = venue.orders_by_client_id.get((order.account, order.client_id), [])
@@ -313,7 +313,7 @@ def _read_algo(venue: Venue, api_key: str, params: Params, rules: SymbolRules, n
     type_ = choice(need(params, "type"), CONDITIONAL_TYPES, -1116)
     if params.get("positionSide", "BOTH") != "BOTH":
         raise refuse(-4061)
-    if not venue.market.is_listed(rules.symbol, now_ms):
+    if not venue.accepts(rules.symbol, now_ms, flag(params, "reduceOnly") or flag(params, "closePosition")):
         raise refuse(-4108)
     trigger = number(params, "triggerPrice")
     rules.check_price(trigger, "triggerPrice")

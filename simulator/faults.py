@@ -19,6 +19,8 @@ SITES: dict[str, tuple[str, ...]] = {
     "ws.handshake": ("refuse",),
     "listen_key": ("expire",),
     "clock": ("skew", "jump"),
+    "sources.reply": ("http",),
+    "sources.price": ("skew",),
     "model.reply": (
         "delay",
         "hang",
@@ -99,7 +101,11 @@ class Faults:
         if kind not in SITES[site]:
             raise VenueError(-1130, f"kind {kind!r} is not known at {site}; known are {', '.join(SITES[site])}")
         params = dict(wish.get("params") or {})
-        if kind == "http" and site != "model.reply" and str(params.get("answer", "unknown")) not in HTTP_ANSWERS:
+        if (
+            kind == "http"
+            and site not in ("model.reply", "sources.reply")
+            and str(params.get("answer", "unknown")) not in HTTP_ANSWERS
+        ):
             raise VenueError(-1130, f"answer {params['answer']!r} is not known; known are {', '.join(HTTP_ANSWERS)}")
         probability = float(wish.get("probability", 1.0))
         count = None if wish.get("count") is None and "probability" in wish else int(wish.get("count") or 1)

@@ -80,6 +80,8 @@ class Engine:
             if not symbol:
                 pay_funding(venue, at_ms, change)
                 continue
+            if venue.statuses.get(symbol) == "BREAK":
+                continue
             price = venue.market.feeds[symbol].tick_price(tick)
             if not self._interest_in(symbol).sleeps_at(price):
                 self._match(symbol, tick, price, at_ms, change)

@@ -65,9 +65,13 @@ class Store:
         for (doc,) in self._db.execute(f"SELECT doc FROM {table} ORDER BY id"):
             yield json.loads(doc)
 
+    def keep_fact(self, name: str, value: str) -> None:
+        """Remember a single value."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
     def keep_instant(self, venue_ms: int) -> None:
         """Remember how far venue time has come."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES ('venue_ms', ?)", (str(venue_ms),))
+        self.keep_fact("venue_ms", str(venue_ms))
 
     def keep(self, change: Change, venue_ms: int) -> None:
         """Write one change and the instant it happened at, all or nothing."""

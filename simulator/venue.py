@@ -1,5 +1,6 @@
 """The venue's memory: accounts, orders and fills, indexed for the questions asked of them, and one way to change them."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,7 @@ class Venue:
     interest_version: int = 0
     engine_ms: int = 0
     late_fills: list[tuple[int, float]] = field(default_factory=list)
+    statuses: dict[str, str] = field(default_factory=dict)
     _next: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,27 @@ class Venue:
             "tran": max((i.tran_id for some in self.income.values() for i in some), default=9_000_000) + 1,
         }
         self.engine_ms = int(self.store.fact("venue_ms") or self.clock.now_ms())
+        self.statuses = json.loads(self.store.fact("statuses") or "{}")
+
+    def keep_status(self, symbol: str, status: str) -> None:
+        """Remember the state of a listing that somebody has changed."""
+        self.statuses[symbol] = status
+        self.store.keep_fact("statuses", json.dumps(self.statuses))
+
+    def status_of(self, symbol: str, now_ms: int) -> str:
+        """The state of a listing in the venue's word."""
+        if not self.market.is_listed(symbol, now_ms):
+            return "PENDING_TRADING"
+        return self.statuses.get(symbol, "TRADING")
+
+    def is_shown(self, symbol: str, now_ms: int) -> bool:
+        """Whether public figures of the symbol are told."""
+        return self.market.is_listed(symbol, now_ms) and self.statuses.get(symbol) != "CLOSE"
+
+    def accepts(self, symbol: str, now_ms: int, reduces: bool) -> bool:
+        """Whether an order in the symbol is accepted now."""
+        status = self.status_of(symbol, now_ms)
+        return status == "TRADING" or (reduces and status == "PRE_SETTLE")
 
     def take_id(self, kind: str) -> int:
         """The next id of a kind: order, algo, trade or tran."""

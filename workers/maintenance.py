@@ -7,9 +7,11 @@ from typing import Any
 from common.services.fleet import Fleet
 from common.services.keep_snapshots import forget_snapshots
 from common.services.reconcile_account import reconcile_account
+from common.services.refresh_candidates import refresh_candidates
+from common.services.refresh_instruments import refresh_instruments
+from common.services.refresh_sources import refresh_sources
 from common.services.relay_jobs import relay_jobs
 from common.services.snapshot_equity import snapshot_equity
-from common.services.tenants import refresh_instruments
 from common.services.ticks import each_account
 from workers.stage import tick
 
@@ -43,3 +45,11 @@ def instruments(fleet: Fleet, **_: Any) -> None:
 def market_memory(fleet: Fleet, **_: Any) -> None:
     """Forget what markets looked like long ago."""
     forget_snapshots(fleet)
+
+
+@tick("maintenance.candidates", "maintenance")
+def candidates(fleet: Fleet, **_: Any) -> None:
+    """Ask the public sources, then judge and rank every venue's instruments."""
+    refresh_sources(fleet)
+    for venue in fleet.market_data:
+        refresh_candidates(fleet, venue)

@@ -22,7 +22,8 @@ from common.domain.snapshot import FIELDS as SNAPSHOT_FIELDS
 class Columns:
     """Closed candles of one instrument as columns, oldest first: `opened_at` in ms since 1970 UTC, the rest float64.
 
-    `known` are features that candles do not tell, each as long as they are: what the market snapshots of their closes say.
+    `known` are features that candles do not tell, each as long as they are: what the market snapshots of their closes say,
+    and the index of the market's mood.
     """
 
     opened_at: npt.NDArray[np.int64]
@@ -61,9 +62,12 @@ class Columns:
         )
 
     def knowing(self, known: Mapping[str, Series]) -> Columns:
-        """These candles with `known` beside them."""
-        return replace(self, known=known)
+        """These candles with `known` beside them and what they know already."""
+        return replace(self, known={**self.known, **known})
 
+
+FEAR_GREED = "fear_greed_index"
+"""The market's mood, which no candle tells: NaN where the columns do not know it."""
 
 COLUMN_NAMES = ("opened_at", "open", "high", "low", "close", "volume")
 
@@ -169,9 +173,6 @@ def _each(*families: str) -> tuple[str, ...]:
     return tuple(f"{family}_{window}" for family in families for window in _WINDOWS)
 
 
-FEAR_GREED = "fear_greed_index"
-"""The one member of VECTOR that candles do not tell; handed to `vector` by whoever knows it."""
-
 VECTOR: tuple[str, ...] = (
     *_each("return"), "log_return_1", "intraday_return", "high_low_range",
     *_each("sma", "price_to_sma"), "ema_12", "ema_26", "macd_12_26_9", "macd_signal_12_26_9", "macd_histogram_12_26_9",
@@ -196,7 +197,6 @@ MICROSTRUCTURE: tuple[str, ...] = ("spread", "spread_pct", "mid", "imbalance", "
 def vector(columns: Columns, fear_greed: Series | None = None) -> dict[str, Series]:
     """All of VECTOR and MICROSTRUCTURE for `columns`, NaN where neither candles nor what they know tells.
 
-    The fear-and-greed index is 0..100 per bar.
+    `fear_greed` (0..100 per bar) takes the place of the index of the columns if given.
     """
-    index = fear_greed if fear_greed is not None else np.full(len(columns), np.nan)
-    return compute((*VECTOR, *MICROSTRUCTURE), columns, {FEAR_GREED: index})
+    return compute((*VECTOR, *MICROSTRUCTURE), columns, None if fear_greed is None else {FEAR_GREED: fear_greed})

@@ -85,6 +85,22 @@ def coverage(recording: Recording, opened_at: npt.NDArray[np.int64]) -> Coverage
     return Coverage(recording, int(opened_at.size), first, last, gaps, misplaced)
 
 
+def holes(opened_at: npt.NDArray[np.int64], timeframe: Timeframe, since: datetime, until: datetime) -> tuple[Gap, ...]:
+    """What is not there of `timeframe` from `since` up to `until`, both on its grid, beside candles opened at `opened_at`.
+
+    Unlike the gaps of `coverage`, what is missing before the first candle and after the last one counts as well.
+    """
+    step = timeframe.seconds * 1000
+    first, end = (since - EPOCH) // _MS, (until - EPOCH) // _MS
+    inside = opened_at[(opened_at >= first) & (opened_at < end)]
+    edges = np.concatenate((np.array([first - step]), np.sort(inside), np.array([end])))
+    places = np.flatnonzero(np.diff(edges) > step)
+    return tuple(
+        Gap(_instant(before + step), _instant(after - step), (after - before) // step - 1)
+        for before, after in zip(edges[places].tolist(), edges[places + 1].tolist(), strict=True)
+    )
+
+
 def _instant(ms: int) -> datetime:
     return EPOCH + ms * _MS
 

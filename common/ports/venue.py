@@ -10,6 +10,7 @@ from typing import Protocol
 
 from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
 from common.domain.order import OrderIntent, OrderSide, OrderStatus
+from common.domain.position import CloseReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class VenueFill:
-    """An execution as the venue tells it; `fee` is what was paid in `fee_asset`."""
+    """An execution as the venue tells it; `fee` is what was paid in `fee_asset`.
+
+    `closed_by_venue` says why, where the venue itself placed the order: a liquidation, or the end of a listing.
+    """
 
     trade_id: str
     venue_order_id: str
@@ -55,6 +59,7 @@ class VenueFill:
     fee_asset: str
     is_maker: bool
     occurred_at: datetime
+    closed_by_venue: CloseReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,10 @@ class MarketData(Protocol):
         ...
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
-        """Closed candles from `since` on, oldest first, at most `limit`; the forming one is left out."""
+        """Closed candles from `since` on, oldest first, at most `limit`; the forming one is left out.
+
+        Fewer than `limit` are all there are within `limit` candles' time of `since`.
+        """
         ...
 
     def book(self, symbol: str, depth: int) -> OrderBook:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from common.domain.candidates import CandidateLimits
 from common.domain.errors import NotFound, Transient
 from common.domain.job import JobRef
 from common.domain.market import Instrument
@@ -17,6 +18,7 @@ from common.ports.bus import Bus
 from common.ports.clock import Clock
 from common.ports.ids import Ids
 from common.ports.notifier import Notifier
+from common.ports.sources import CoinSource, MarketFigures, MoodSource
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
 from common.store import Store, UnitOfWork
@@ -54,6 +56,7 @@ class Policy:
     overlap: timedelta = timedelta(minutes=5)
     memory: timedelta = timedelta(days=3)
     market_memory: timedelta = timedelta(days=400)
+    candidates: CandidateLimits = field(default_factory=CandidateLimits)
 
 
 @dataclass(slots=True)
@@ -72,6 +75,9 @@ class Fleet:
     policy: Policy = field(default_factory=Policy)
     looked_back: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """How many candles of (venue, symbol, timeframe) this process has asked for already, whether there were so many."""
+    figures: Mapping[str, MarketFigures] = field(default_factory=dict)
+    coins: CoinSource | None = None
+    mood: MoodSource | None = None
 
     def market(self, venue: str) -> MarketData:
         """The public side of `venue`; raises NotFound naming the venues there are."""

@@ -17,6 +17,7 @@ from common.domain.position import CloseReason, Position, fold
 from common.domain.signal import ExitPlan, Side
 from common.domain.tenant import Account
 from common.ports.venue import VenueFill, VenueFunding, VenueOrder
+from common.services.adopt_closings import adopt_closings
 from common.services.close_position import cancel_leftovers
 from common.services.fleet import Fleet, instrument_of
 from common.services.protect_position import protect
@@ -74,7 +75,7 @@ def learn(
     """
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
-    strangers = learn_fills(fleet, uow, account, fills)
+    strangers = learn_fills(fleet, uow, account, adopt_closings(uow, account, fills, fleet.clock.now()))
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
     return strangers

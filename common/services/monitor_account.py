@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
 from common.domain.errors import NotFound
@@ -18,6 +19,7 @@ from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
 from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
+from common.services.adopt_closings import ask_of
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
 from common.services.flatness import note_flatness, witness
 from common.services.fleet import Fleet, instrument_of
@@ -74,12 +76,15 @@ def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Ob
         return seen
     shown = {item.client_order_id: item for item in venue.open_orders()}
     for order in live:
-        item = shown.get(order.intent.client_order_id) or venue.find(order.intent)
+        item = shown.get(order.intent.client_order_id) or ask_of(
+            uow, account, order.intent.instrument, partial(venue.find, order.intent), None
+        )
         if item is not None:
             seen.orders.append((order, item))
     for symbol in sorted({o.intent.instrument for o in live} | {p.instrument for p in positions}):
-        seen.fills.extend(venue.fills(symbol, _since(fleet, uow, account, symbol, live, positions, seen)))
-        seen.marks[symbol] = _mark(fleet, uow, account, symbol)
+        since = _since(fleet, uow, account, symbol, live, positions, seen)
+        seen.fills.extend(ask_of(uow, account, symbol, partial(venue.fills, symbol, since), []))
+        seen.marks[symbol] = ask_of(uow, account, symbol, partial(_mark, fleet, uow, account, symbol), ZERO)
     if positions:
         opened = min(p.opened_at for p in positions if p.opened_at is not None)
         seen.fundings = venue.fundings(uow.fundings.last_at(account.id) or opened)

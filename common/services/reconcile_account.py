@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from uuid import UUID
 
-from common.domain.errors import NotFound
+from common.domain.errors import NotFound, Transient
 from common.domain.money import ZERO
 from common.domain.order import WORKING, Order
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder, VenuePosition
+from common.services.adopt_closings import ask_of
 from common.services.fleet import Fleet
 from common.services.learn import learn, learn_order
 from common.store import UnitOfWork
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     The account is reconciled when every working order at the venue is ours and known and every position equals the sum
     of our fills. A book that moved while it was read is judged at the next visit.
     """
+    news: list[str] = []
     with fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
             return "claimed by another worker"
@@ -49,10 +55,24 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
             raise NotFound("account", account_id)
         statement = read_statement(fleet, uow, account, fleet.venue_of(uow, account))
         uow.risk.lock()
-        outcome = _compare(fleet, uow, account, statement)
+        outcome = _compare(fleet, uow, account, statement, news)
         refs = uow.commit()
     fleet.publish(refs)
+    _tell(fleet, account, news)
     return outcome
+
+
+def _tell(fleet: Fleet, account: Account, news: Sequence[str]) -> None:
+    """Tell the tenant and the operator that the books have parted; entries are stopped until they agree."""
+    if not news:
+        return
+    title = f"the books of {account.name} at {account.venue} differ: no entries until they agree"
+    for whom in (str(account.tenant_id), ""):
+        try:
+            fleet.notifier.notify(whom, "books_differ", title, "; ".join(news))
+        except Transient as error:
+            # The audit trail has it; who was not told now reads it there.
+            log.warning("nobody was told that books differ: %s", error)
 
 
 def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Statement:
@@ -69,11 +89,12 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
     for symbol in symbols:
         last = uow.fills.last_at(account.id, symbol)
         since = (last or fleet.clock.now() - fleet.policy.memory) - fleet.policy.overlap
-        fills.extend(venue.fills(symbol, since))
+        fills.extend(ask_of(uow, account, symbol, partial(venue.fills, symbol, since), []))
     orders = list(venue.open_orders())
     shown = {item.client_order_id for item in orders}
     gone = [o for o in live if o.status in WORKING and o.intent.client_order_id not in shown]
-    ended = [(order, item) for order in gone if (item := venue.find(order.intent)) is not None]
+    found = [(o, ask_of(uow, account, o.intent.instrument, partial(venue.find, o.intent), None)) for o in gone]
+    ended = [(order, item) for order, item in found if item is not None]
     return Statement(orders, ended, before, fills, book, before == _quantities(venue.positions()))
 
 
@@ -84,7 +105,7 @@ def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
     return {symbol: quantity for symbol, quantity in held.items() if quantity != ZERO}
 
 
-def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement) -> str:
+def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement, news: list[str]) -> str:
     now = fleet.clock.now()
     moved = not statement.is_still or _book(uow, account) != statement.book
     for item in statement.orders:
@@ -109,6 +130,7 @@ def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Stateme
             symbol: f"{theirs} at the venue, {ours} in the ledger" for symbol, (ours, theirs) in differences.items()
         }
         uow.audit.append("reconciliation", str(account.id), {"equal": equal, "differences": told}, now)
+        news.extend(f"{symbol}: {text}" for symbol, text in told.items())
     return "equal" if equal else f"{len(differences)} positions differ"
 
 

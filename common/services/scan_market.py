@@ -18,6 +18,7 @@ from common.domain.market import Instrument, InstrumentStatus, Timeframe
 from common.domain.parameter_version import digest_of, strategy_of
 from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Side, Signal
+from common.domain.sources import MOOD_KNOWN_AFTER, MOOD_LASTS, Mood, with_mood
 from common.domain.strategies import Columns, Strategy
 from common.domain.tenant import Subscriber
 from common.domain.timeframes import bases
@@ -58,6 +59,7 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
     columns = uow.candles.arrays(scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, history)
     columns |= _with_snapshots(uow, scan, columns, wanted)
+    moods = _moods(uow, scan, wanted, history)
     gaps, found = 0, 0
     for symbol in scan.symbols:
         instrument = uow.instruments.get(scan.venue, symbol)
@@ -66,10 +68,19 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
         if not _is_current(columns[symbol], scan):
             gaps += 1
             continue
-        for signal in _signals(fleet, uow, scan, instrument, columns[symbol], wanted[symbol]):
+        series = with_mood(columns[symbol], moods)
+        for signal in _signals(fleet, uow, scan, instrument, series, wanted[symbol]):
             found += 1
             raise_signal(fleet, uow, signal, job.id)
     return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
+
+
+def _moods(uow: UnitOfWork, scan: Scan, wanted: Mapping[str, list[Strategy]], history: int) -> Sequence[Mood]:
+    """The index over the candles looked at, where a strategy asks for it."""
+    if not any(features.FEAR_GREED in strategy.features for chosen in wanted.values() for strategy in chosen):
+        return ()
+    oldest = scan.closed_at - scan.timeframe.duration * history
+    return uow.moods.between(oldest - MOOD_LASTS - MOOD_KNOWN_AFTER, scan.closed_at)
 
 
 def history_of(fleet: Fleet, wanted: Iterable[Strategy]) -> int:

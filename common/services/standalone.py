@@ -15,12 +15,14 @@ from common.services.fleet import Fleet
 from common.services.keep_snapshots import forget_snapshots
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
+from common.services.refresh_candidates import refresh_candidates
+from common.services.refresh_instruments import refresh_instruments
+from common.services.refresh_sources import refresh_sources
 from common.services.relay_jobs import relay_jobs
 from common.services.routines import ROUTINES
 from common.services.schedule_scans import schedule_scans
 from common.services.snapshot_equity import snapshot_equity
 from common.services.stage import run
-from common.services.tenants import refresh_instruments
 from common.services.ticks import each_account
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,12 @@ def _refresh(fleet: Fleet) -> None:
         refresh_instruments(fleet, venue)
 
 
+def _rank(fleet: Fleet) -> None:
+    refresh_sources(fleet)
+    for venue in fleet.market_data:
+        refresh_candidates(fleet, venue)
+
+
 TICKS = (
     Tick("scan", _scan, venue_s=2, floor_s=0.1, is_scan=True),
     Tick("visit", lambda fleet: each_account(fleet, monitor_account), venue_s=2, floor_s=0.3),
@@ -75,6 +83,7 @@ TICKS = (
     Tick("equity", lambda fleet: each_account(fleet, snapshot_equity), venue_s=300, floor_s=5),
     Tick("instruments", _refresh, venue_s=3600, floor_s=60),
     Tick("market memory", forget_snapshots, venue_s=0, floor_s=3600),
+    Tick("candidates", _rank, venue_s=3600, floor_s=60),
 )
 
 

@@ -13,6 +13,7 @@ from common.domain.features import Columns
 from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, Candle, Instrument
 from common.domain.recording import Recording
+from common.domain.sources import MOOD_KNOWN_AFTER, MOOD_LASTS, with_mood
 from common.services.fleet import Fleet
 from common.services.list_candles import Kept, list_candles
 
@@ -43,6 +44,8 @@ class StoredCandles:
                 END if until is None else until + duration - _MS,
                 kept.candles,
             )[recording.symbol]
+            moods = uow.moods.between(kept.first - MOOD_LASTS - MOOD_KNOWN_AFTER, kept.last + duration)
+        found = with_mood(found, moods)
         first = 0 if since is None else int(np.searchsorted(found.opened_at, (since - EPOCH) // _MS))
         return found.slice(first, len(found))
 

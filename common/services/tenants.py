@@ -17,6 +17,21 @@ from common.domain.signal import NAMESPACE
 from common.domain.tenant import Account, Subscription, Tenant
 from common.ports.venue import Credentials
 from common.services.fleet import Fleet, credential_context
+from common.services.refresh_instruments import refresh_instruments
+
+__all__ = [
+    "allow_live",
+    "create_tenant",
+    "find_tenant",
+    "list_tenants",
+    "open_account",
+    "pause_tenant",
+    "refresh_instruments",
+    "resume_tenant",
+    "show_tenant",
+    "subscribe",
+    "tenant_id_of",
+]
 
 
 def tenant_id_of(name: str) -> UUID:
@@ -190,12 +205,3 @@ def subscribe(
         uow.audit.append("subscription", str(subscription.id), encode(subscription), fleet.clock.now())
         uow.commit()
     return subscription
-
-
-def refresh_instruments(fleet: Fleet, venue: str) -> int:
-    """Store what the venue lists now, with grids, filters and status; returns how many instruments."""
-    listed = fleet.market(venue).instruments()
-    with fleet.store.unit_of_work(None) as uow:
-        uow.instruments.save(list(listed))
-        uow.commit()
-    return len(listed)

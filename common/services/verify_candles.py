@@ -12,17 +12,24 @@ from common.services.fleet import Fleet
 from common.services.list_candles import list_candles
 
 Tell = Callable[[Recording], None]
+Meant = Callable[[Recording], bool]
 
 
 def _nothing(recording: Recording) -> None:
     """Tell nobody."""
 
 
-def verify_candles(fleet: Fleet, tell: Tell = _nothing) -> list[Coverage]:
-    """Coverage of every stored series; late and early beside the others of its venue and timeframe."""
+def _all(recording: Recording) -> bool:
+    return True
+
+
+def verify_candles(fleet: Fleet, tell: Tell = _nothing, is_meant: Meant = _all) -> list[Coverage]:
+    """Coverage of every stored series that `is_meant`; late and early beside those of its venue and timeframe."""
     found: dict[tuple[str, Timeframe], list[Coverage]] = defaultdict(list)
     for kept in list_candles(fleet):
         wanted = kept.recording
+        if not is_meant(wanted):
+            continue
         tell(wanted)
         until = kept.last + wanted.timeframe.duration
         with fleet.store.unit_of_work(None) as uow:

@@ -297,6 +297,54 @@ platform_audit_heads = Table(
     CheckConstraint("is_only", name="is_only"),
 )
 
+candidates = Table(
+    "candidates",
+    metadata,
+    _text("venue"),
+    _text("symbol"),
+    _count("rank", nullable=True),
+    _text("cause", nullable=True),
+    _money("measured", nullable=True),
+    _money("limit", nullable=True),
+    _text("unit", nullable=True),
+    _money("score", nullable=True),
+    _money("open_interest", nullable=True),
+    _money("turnover", nullable=True),
+    _money("market_cap", nullable=True),
+    _time("refreshed_at"),
+    PrimaryKeyConstraint("venue", "symbol"),
+)
+
+coins = Table(
+    "coins",
+    metadata,
+    _text("source"),
+    _text("coin"),
+    _text("symbol"),
+    _money("price"),
+    _money("market_cap"),
+    _money("volume"),
+    _time("occurred_at"),
+    PrimaryKeyConstraint("source", "coin"),
+)
+
+moods = Table(
+    "moods", metadata, _time("published_at"), _count("value"), _text("label"), PrimaryKeyConstraint("published_at")
+)
+
+price_findings = Table(
+    "price_findings",
+    metadata,
+    _text("venue"),
+    _text("symbol"),
+    _time("found_at"),
+    _text("source"),
+    _money("price"),
+    _money("reference"),
+    _money("deviation_bps"),
+    PrimaryKeyConstraint("venue", "symbol", "found_at"),
+)
+
 # Rows that may belong to nobody ----------------------------------------------------------------------------------
 
 jobs = Table(

@@ -29,6 +29,7 @@ from common.store.retention import prune
 from common.store.risk import Risk
 from common.store.session import Session
 from common.store.snapshots import Snapshots
+from common.store.sources import Candidates, Coins, Moods, PriceFindings
 from common.store.tenants import Accounts, Subscriptions, Tenants
 from common.store.watch import Equity, Heartbeats, Quarantine, Tokens
 
@@ -116,6 +117,25 @@ class UnitOfWork:
     def snapshots(self) -> Snapshots:
         """What markets looked like when candles closed."""
         return Snapshots(self.session)
+
+    def candidates(self) -> Candidates:
+        """What is worth looking at."""
+        return Candidates(self.session)
+
+    @cached_property
+    def coins(self) -> Coins:
+        """Coins as aggregators see them."""
+        return Coins(self.session)
+
+    @cached_property
+    def moods(self) -> Moods:
+        """The fear-and-greed index."""
+        return Moods(self.session)
+
+    @cached_property
+    def price_findings(self) -> PriceFindings:
+        """Prices in doubt."""
+        return PriceFindings(self.session)
 
     @cached_property
     def signals(self) -> Signals:

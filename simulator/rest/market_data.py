@@ -37,7 +37,7 @@ def listed(call: Call) -> list[str]:
     """The symbol asked for, or all that trade."""
     wanted = call.params.get("symbol")
     names = [call.venue.rules_for(wanted).symbol] if wanted else list(call.venue.rules)
-    return [name for name in names if call.venue.market.is_listed(name, call.now_ms)]
+    return [name for name in names if call.venue.is_shown(name, call.now_ms)]
 
 
 def one_or_all(call: Call, entries: list[dict[str, Any]]) -> Any:
@@ -58,8 +58,9 @@ def exchange_info(call: Call) -> Any:
     """GET exchangeInfo."""
     venue = call.venue
     symbols = [
-        rules.describe("TRADING" if venue.market.is_listed(name, call.now_ms) else "PENDING_TRADING")
+        rules.describe(venue.status_of(name, call.now_ms))
         for name, rules in venue.rules.items()
+        if venue.status_of(name, call.now_ms) != "CLOSE"
     ]
     asset = {"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "0"}
     return {

@@ -172,7 +172,9 @@ def test_the_vector_has_77_named_columns_and_takes_the_index_from_outside():
 
 def test_six_columns_more_say_what_the_snapshots_of_the_closes_tell():
     columns = walk(1, 400)
-    told = {name: np.full(400, 2.5) for name in ("spread", "spread_bps", "mid", "imbalance", "bid_volume", "ask_volume")}
+    told = {
+        name: np.full(400, 2.5) for name in ("spread", "spread_bps", "mid", "imbalance", "bid_volume", "ask_volume")
+    }
     blind, seeing = vector(columns), vector(columns.knowing(told))
     assert len(seeing) == len(VECTOR) + len(MICROSTRUCTURE) == 83
     assert all(np.isnan(blind[name]).all() for name in MICROSTRUCTURE)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from common.domain.market import Timeframe
-from common.domain.recording import Recording, chosen, compared, coverage, traded_as
+from common.domain.recording import Recording, chosen, compared, coverage, holes, traded_as
 
 FIVE = Timeframe(300)
 START_MS = 1_609_459_200_000
@@ -26,6 +26,14 @@ def test_a_gap_names_its_first_and_last_missing_candle() -> None:
         datetime(2021, 1, 1, 0, 10, tzinfo=UTC), datetime(2021, 1, 1, 0, 15, tzinfo=UTC), 2,
     )  # fmt: skip
     assert (found.candles, found.missing, found.misplaced, found.is_as_promised) == (4, 2, 0, True)
+
+
+def test_holes_are_what_a_window_lacks_at_its_edges_too() -> None:
+    since, until = datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, 0, 50, tzinfo=UTC)
+    found = holes(opened(-3, 2, 3, 6, 20), FIVE, since, until)
+    assert [((gap.first - since) / FIVE.duration, gap.missing) for gap in found] == [(0, 2), (4, 2), (7, 3)]
+    assert holes(opened(), FIVE, since, until)[0].missing == 10
+    assert holes(opened(*range(10)), FIVE, since, until) == ()
 
 
 def test_candles_off_the_grid_and_repeated_ones_are_counted() -> None:

@@ -177,6 +177,22 @@ def test_an_advanced_score_at_an_extreme_is_capped_below_the_threshold():
     assert last_of("advanced_composite", 220, **strong, rsi=85.0)[0] == 0
 
 
+STACKED = {"ema_9": 3.0, "ema_21": 2.0, "ema_50": 1.0, "macd_histogram": 1.0, "obv": 1.0}
+
+
+@pytest.mark.parametrize(("mood", "side"), [(float("nan"), 1), (74.0, 1), (75.0, 0), (10.0, 1)])
+def test_extreme_greed_damps_a_long_and_an_unknown_mood_nothing(mood, side):
+    points = {"adx": 26.0, "plus_di": 0.5, "minus_di": 1.0, "mfi": 85.0}
+    assert last_of("advanced_composite", 220, **STACKED, **points, fear_greed_index=mood)[0] == side
+
+
+@pytest.mark.parametrize(("mood", "side"), [(26.0, -1), (25.0, 0), (90.0, -1)])
+def test_extreme_fear_damps_a_short(mood, side):
+    down = {"ema_9": 1.0, "ema_21": 2.0, "ema_50": 3.0, "macd_histogram": -1.0, "obv": -1.0}
+    points = {"adx": 26.0, "plus_di": 1.0, "minus_di": 0.5, "mfi": 10.0, "ema_200": 500.0, "vwap": 500.0}
+    assert last_of("advanced_composite", 220, **down, **points, fear_greed_index=mood)[0] == side
+
+
 def test_a_composite_signal_names_the_members_that_agree():
     strategy = strategies.get("composite")
     columns = walk(8, 6000)

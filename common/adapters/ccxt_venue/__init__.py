@@ -2,6 +2,7 @@
 
 from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, build_of, capability
 from common.adapters.ccxt_venue.client import Connection
+from common.adapters.ccxt_venue.figures import CcxtFigures
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.market_data import CcxtMarketData
 from common.adapters.ccxt_venue.market_stream import CcxtMarketStream
@@ -14,6 +15,7 @@ __all__ = [
     "CAPABILITIES",
     "BrokeredPace",
     "Capability",
+    "CcxtFigures",
     "CcxtMarketData",
     "CcxtMarketStream",
     "CcxtStream",

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from common.domain.errors import NotFound
+from common.domain.position import CloseReason
 
 
 def _codes(text: str) -> frozenset[str]:
@@ -78,6 +79,7 @@ class Capability:
     book_depths: tuple[int, ...] = ()
     candles_per_page: int = 1000
     weight_per_minute: int = 600
+    forced_ids: tuple[tuple[str, CloseReason], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     is_proved: bool = False
 
@@ -86,6 +88,10 @@ class Capability:
         if not self.id_is_hex:
             return client_order_id
         return "0x" + hashlib.sha256(client_order_id.encode()).hexdigest()[:32]
+
+    def forced_by(self, client_order_id: str) -> CloseReason | None:
+        """Why the venue itself placed the order of this id; None when it did not."""
+        return next((why for beginning, why in self.forced_ids if client_order_id.startswith(beginning)), None)
 
     def accepts(self, wire_id: str) -> bool:
         """Whether the venue takes this id."""
@@ -97,6 +103,14 @@ class Capability:
 
 
 _BINANCE_ID = r"[\.A-Z\:/a-z0-9_-]{1,36}"
+_BINANCE_FORCED = (
+    ("settlement_autoclose-", CloseReason.DELISTED),
+    ("delivery_autoclose-", CloseReason.DELISTED),
+    ("autoclose-", CloseReason.LIQUIDATION),
+    ("adl_autoclose", CloseReason.LIQUIDATION),
+)
+"""Ids of the orders that Binance USD-M futures places by itself (user data streams, ORDER_TRADE_UPDATE)."""
+
 _QUIET = {"fetchCurrencies": False, "adjustForTimeDifference": False}
 _STOP_ON_MARK = {"workingType": "MARK_PRICE"}
 
@@ -117,6 +131,7 @@ _BINANCE_FUTURES = Capability(
     validity=timedelta(seconds=5),
     visibility=timedelta(seconds=60),
     weight_per_minute=2400,
+    forced_ids=_BINANCE_FORCED,
     real_base="https://fapi.binance.com",
     conditional_id_param="clientAlgoId",
     conditional_params=_STOP_ON_MARK,
@@ -223,6 +238,7 @@ _ROWS = (
         validity=timedelta(minutes=1),
         visibility=timedelta(minutes=5),
         weight_per_minute=2400,
+        forced_ids=_BINANCE_FORCED,
         real_base="https://fapi.asterdex.com",
         private_key_login=True,
         conditional_params=_STOP_ON_MARK,

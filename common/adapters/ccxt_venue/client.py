@@ -30,6 +30,7 @@ _RETRY_OPTION = "maxRetriesOnFailure"
 _SLOW_DOWN = frozenset({418, 429})
 _HOLD_S = 5.0  # Where the venue does not say how long.
 _MARKETS_FRESH_S = 3600.0
+_GONE = "tw_gone"
 _USED = "x-mbx-used-weight-1m"
 _ORDER_PATHS = frozenset({"order", "algoOrder", "batchOrders", "create", "orders", "AddOrder", "exchange"})
 
@@ -203,6 +204,18 @@ def connect(
     return client
 
 
+def _keep_delisted(client: Any, before: Mapping[str, Any] | None) -> None:
+    """Let `client` go on knowing markets that the venue lists no more: fills in them are still to be read."""
+    gone = [market | {_GONE: True} for symbol, market in (before or {}).items() if symbol not in client.markets]
+    if gone:
+        client.set_markets([*client.markets.values(), *gone], client.currencies)
+
+
+def is_gone(market: Mapping[str, Any]) -> bool:
+    """Whether the venue lists this market no more."""
+    return bool(market.get(_GONE))
+
+
 class Clients:
     """The clients of one account, each used by one thread at a time; markets are loaded once for all of them."""
 
@@ -250,7 +263,9 @@ class Clients:
         """`client` knowing the venue's markets, fetched by one of the clients; `fresh` = within the last hour."""
         is_old = fresh and self.clock.monotonic() - self._loaded_at > _MARKETS_FRESH_S
         if reload or is_old or self._source is None:
+            before = client.markets if self._source is None else self._source.markets
             client.load_markets(True)
+            _keep_delisted(client, before)
             self._source, self._loaded_at = client, self.clock.monotonic()
         elif client.markets is not self._source.markets:
             client.set_markets_from_exchange(self._source)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from common.adapters.ccxt_venue import parsing
-from common.adapters.ccxt_venue.client import Clients, Connection
+from common.adapters.ccxt_venue.client import Clients, Connection, is_gone
 from common.adapters.ccxt_venue.errors import reading
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.pacing import Pace, Pacer
@@ -57,6 +57,7 @@ class CcxtMarketData:
                 if market["type"] == self._row.market_type
                 and (market.get("settle") or market["quote"]) in self._row.settles
                 and market.get("inverse") is not True
+                and not is_gone(market)
             ]
 
         with self._clients.lease(self._link.read_timeout_s) as client:
@@ -64,21 +65,25 @@ class CcxtMarketData:
         return sorted(found, key=lambda item: item.symbol)
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
-        """Closed candles from `since` on, oldest first, at most `limit`; forming and impossible ones are left out."""
+        """Closed candles from `since` on, oldest first, at most `limit`; forming and impossible ones are left out.
+
+        Fewer than `limit` are all there are within `limit` candles' time of `since`: some venues answer for a stretch of
+        time instead of a number of candles, and a stretch without trades must not look like the end of the history.
+        """
         if limit < 1:
             raise InvalidInput("limit", limit, "at least 1")
 
         def read(client: Any) -> list[Candle]:
             self._check(client, symbol)
             found: list[Candle] = []
-            start = parsing.milliseconds(since)
-            while len(found) < limit:
+            start, step = parsing.milliseconds(since), timeframe.seconds * 1000
+            end = min(start + limit * step, parsing.milliseconds(self._clock.now()))
+            while len(found) < limit and start < end:
                 page = min(limit - len(found) + 1, self._row.candles_per_page)
                 rows = client.fetch_ohlcv(symbol, str(timeframe), start, page)
                 found += self._closed(rows, timeframe, since)
-                if len(rows) < page:
-                    break
-                start = int(rows[-1][0]) + timeframe.seconds * 1000
+                last = int(rows[-1][0]) + step if rows else start
+                start = last if len(rows) >= page else max(last, start + page * step)
             return found[:limit]
 
         return self._ask(read)

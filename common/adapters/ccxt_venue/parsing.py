@@ -81,8 +81,8 @@ def order_of(order: Mapping[str, Any], client_order_id: str | None, now: datetim
     )
 
 
-def fill_of(trade: Mapping[str, Any], client_order_id: str | None) -> VenueFill:
-    """ccxt's trade as an execution of ours; raises Transient on nonsense."""
+def fill_of(trade: Mapping[str, Any], client_order_id: str | None, row: Capability) -> VenueFill:
+    """ccxt's trade as an execution of ours, or of the venue's own; raises Transient on nonsense."""
     fee = trade.get("fee") or {}
     if not trade.get("id") or trade.get("side") not in ("buy", "sell"):
         raise Transient("the venue answered a trade without id or side")
@@ -98,6 +98,7 @@ def fill_of(trade: Mapping[str, Any], client_order_id: str | None) -> VenueFill:
         fee_asset=str(fee.get("currency") or ""),
         is_maker=trade.get("takerOrMaker") == "maker",
         occurred_at=instant(trade.get("timestamp"), "the time of a trade"),
+        closed_by_venue=row.forced_by(client_order_id or ""),
     )
 
 

@@ -255,7 +255,7 @@ class CcxtVenue:
                 raise NotFound("instrument", symbol)
             trades = {str(trade["id"]): trade for trade in self._pages(client, symbol, since)}
             owners = self._owners(client, symbol, {str(trade["order"]) for trade in trades.values()})
-            fills = [parsing.fill_of(trade, owners.get(str(trade["order"]))) for trade in trades.values()]
+            fills = [parsing.fill_of(trade, owners.get(str(trade["order"])), self._row) for trade in trades.values()]
             return sorted((fill for fill in fills if fill.occurred_at >= since), key=_order_of_fills)
 
         return self._ask(ask)

@@ -284,8 +284,9 @@ _MORE = (
     ),
 )
 
-# What the snapshots of closes tell is handed over as known; where nobody does, nothing is known.
+# What the snapshots of closes and the market's mood tell is handed over as known; where nobody does, nothing is known.
 _SNAPSHOTS = (
+    _plain("fear_greed_index", microstructure.unknown, "close"),
     *(
         _plain(name, microstructure.unknown, "close")
         for name in (

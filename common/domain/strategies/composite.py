@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.domain.features import Columns
+from common.domain.features import FEAR_GREED, Columns
 from common.domain.indicators.series import Flags, Series, crosses_above, crosses_below
 from common.domain.strategies.base import Entries, Features, Parameters, Rules, bounded, fresh, sides
 from common.domain.strategies.confluence import Confluence
@@ -96,11 +96,14 @@ class Composite(Rules):
 
 @dataclass(frozen=True, slots=True)
 class AdvancedParameters(Parameters):
-    """Threshold and caps of the seed's signed score."""
+    """Threshold and caps of the seed's signed score, and what is left of it where the crowd is at an extreme."""
 
     threshold: float = bounded(2.0, low=0.5, high=20.0)
     cap: float = bounded(1.5, low=0.0, high=20.0)
     agreeing: int = bounded(4, low=1, high=14)
+    extreme_greed: float = bounded(75.0, low=50.0, high=100.0)
+    extreme_fear: float = bounded(25.0, low=0.0, high=50.0)
+    damping: float = bounded(0.7, low=0.0, high=1.0)
     stop_atr: float = bounded(1.5, low=0.1, high=20.0)
     target_atr: float = bounded(3.5, low=0.1, high=50.0)
     trail_atr: float = bounded(1.5, low=0.1, high=50.0)
@@ -114,11 +117,13 @@ def _signed(bullish: Flags, bearish: Flags, weight: float) -> Series:
 class AdvancedComposite(Rules):
     """Fourteen signed weights summed; confidence = min(0.95, 0.5 + |score| / 20) (L-22, seeds 1.3).
 
-    Two pieces of the seed are left out: the fear-and-greed damping and the boost by other timeframes, because a strategy
-    sees one instrument's candles. An extreme is an RSI beyond 80 / 20 in the direction of the score.
+    The fear-and-greed index damps a score that goes with the crowd: longs in extreme greed, shorts in extreme fear; where
+    it is not known nothing is damped. The seed's boost by other timeframes is left out, because a strategy sees one
+    instrument's candles. An extreme is an RSI beyond 80 / 20 in the direction of the score.
     """
 
     name = "advanced_composite"
+    revision = "2"
     parameters_type = AdvancedParameters
 
     @property
@@ -127,7 +132,7 @@ class AdvancedComposite(Rules):
         return (
             "ema_9", "ema_21", "ema_50", "ema_200", "rsi_14", "macd_12_26_9", "macd_histogram_12_26_9", "adx_14",
             "plus_di_14", "minus_di_14", "bollinger_position_20_2", "volume_ratio_20", "roc_1", "vwap_20", "obv_20",
-            "williams_r_14", "stochastic_rsi_14_14", "mfi_14", "cci_20", "atr_14",
+            "williams_r_14", "stochastic_rsi_14_14", "mfi_14", "cci_20", "atr_14", FEAR_GREED,
         )  # fmt: skip
 
     def evaluate(self, features: Features, columns: Columns) -> Entries:
@@ -139,7 +144,10 @@ class AdvancedComposite(Rules):
         agreeing = (np.sign(table) == np.sign(raw)).sum(axis=0)
         rsi = features["rsi_14"]
         is_extreme = ((raw > 0) & (rsi > 80)) | ((raw < 0) & (rsi < 20))
-        score = np.where(is_extreme | (agreeing < p.agreeing), np.clip(raw, -p.cap, p.cap), raw)
+        mood = features[FEAR_GREED]
+        is_crowded = ((raw > 0) & (mood >= p.extreme_greed)) | ((raw < 0) & (mood <= p.extreme_fear))
+        damped = np.where(is_crowded, raw * p.damping, raw)
+        score = np.where(is_extreme | (agreeing < p.agreeing), np.clip(damped, -p.cap, p.cap), damped)
         atr = features["atr_14"]
 
         def reasons(index: int) -> tuple[str, ...]:

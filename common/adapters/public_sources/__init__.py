@@ -1,0 +1,6 @@
+"""Public sources beside the venues: CoinGecko's coins and alternative.me's fear-and-greed index."""
+
+from common.adapters.public_sources.coingecko import CoinGecko
+from common.adapters.public_sources.fear_greed import FearGreedIndex
+
+__all__ = ["CoinGecko", "FearGreedIndex"]
