@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from typing import TypeVar
-from uuid import UUID
 
 from common.domain.errors import Permanent
 from common.domain.market import InstrumentStatus
-from common.domain.money import ZERO
 from common.domain.order import Order, OrderIntent, OrderRole, OrderStatus, OrderType, closing_order_id, side_of
 from common.domain.position import CloseReason, Position
 from common.domain.tenant import Account
@@ -25,61 +21,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def adopt_closings(uow: UnitOfWork, account: Account, fills: Sequence[VenueFill], now: datetime) -> list[VenueFill]:
-    """`fills`, with an exit in the ledger for each that the venue made by itself to close what we hold.
+def adopt_closings(uow: UnitOfWork, account: Account, fills: Sequence[VenueFill], now: datetime) -> None:
+    """Add an exit to the ledger for each order that the venue placed by itself to close what we hold.
 
-    Where one of them closes several positions it is divided among them, the oldest first, and its parts are numbered.
-    What is more than we hold stays as it is: a stranger's, for the reconciler to explain. Repeating it changes nothing.
+    Its fills are booked like those of any order of ours, whose client id they bear. What it closes beyond what we hold is
+    the reconciler's to explain. Repeating it changes nothing.
     """
-    left: dict[UUID, Decimal] = {}
-    found: list[VenueFill] = []
     for fill in fills:
         if fill.closed_by_venue is None or not fill.client_order_id or uow.orders.by_client_id(fill.client_order_id):
-            found.append(fill)
             continue
-        held = [p for p in uow.positions.open(account.id) if p.instrument == fill.instrument]
-        held = [p for p in held if side_of(p.side, OrderRole.EXIT) is fill.side]
-        for position in held:
-            left.setdefault(position.id, position.quantity)
-        found += _divided(uow, fill, sorted(held, key=_age), left, fill.closed_by_venue, now)
-    return found
-
-
-def _age(position: Position) -> tuple[str, str]:
-    return (position.opened_at.isoformat() if position.opened_at else "", str(position.id))
-
-
-def _divided(
-    uow: UnitOfWork,
-    fill: VenueFill,
-    held: Sequence[Position],
-    left: dict[UUID, Decimal],
-    reason: CloseReason,
-    now: datetime,
-) -> list[VenueFill]:
-    rest = fill.quantity
-    parts: list[VenueFill] = []
-    for position in held:
-        size = min(rest, left[position.id])
-        if size <= ZERO:
-            continue
-        part = replace(fill, quantity=size, fee=fill.fee * size / fill.quantity)
-        if parts:
-            number = len(parts) + 1
-            part = replace(
-                part, trade_id=f"{fill.trade_id}/{number}", client_order_id=f"{fill.client_order_id}/{number}"
-            )
-        _add_exit(uow, position, part, left[position.id], reason, now)
-        left[position.id] -= size
-        rest -= size
-        parts.append(part)
-    return parts if not rest else [*parts, replace(fill, quantity=rest)]
+        held = [item for item in uow.positions.open(account.id) if item.instrument == fill.instrument]
+        closed = next((item for item in held if side_of(item.side, OrderRole.EXIT) is fill.side), None)
+        if closed is not None:
+            _add_exit(uow, closed, fill, fill.client_order_id, fill.closed_by_venue, now)
 
 
 def _add_exit(
-    uow: UnitOfWork, position: Position, part: VenueFill, quantity: Decimal, reason: CloseReason, now: datetime
+    uow: UnitOfWork, position: Position, fill: VenueFill, client_order_id: str, reason: CloseReason, now: datetime
 ) -> None:
-    """The exit that the venue has placed for us; further fills of the same order of its find it by its client id."""
     order_id = closing_order_id(position.id, OrderRole.EXIT, uow.orders.next_number(position.id, OrderRole.EXIT))
     intent = OrderIntent(
         order_id=order_id,
@@ -88,12 +47,12 @@ def _add_exit(
         venue=position.venue,
         instrument=position.instrument,
         role=OrderRole.EXIT,
-        side=part.side,
+        side=fill.side,
         type=OrderType.MARKET,
-        quantity=quantity,
-        price=part.price,
+        quantity=position.quantity,
+        price=fill.price,
         trigger_price=None,
-        client_order_id=str(part.client_order_id),
+        client_order_id=client_order_id,
         signal_id=position.signal_id,
         position_id=position.id,
         leverage=position.leverage,
@@ -105,8 +64,8 @@ def _add_exit(
         status=OrderStatus.ACCEPTED,
         version=0,
         created_at=now,
-        venue_order_id=part.venue_order_id,
-        submitted_at=part.occurred_at,
+        venue_order_id=fill.venue_order_id,
+        submitted_at=fill.occurred_at,
         reason=reason.value,
     )
     uow.orders.add(order)

@@ -75,7 +75,8 @@ def learn(
     """
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
-    strangers = learn_fills(fleet, uow, account, adopt_closings(uow, account, fills, fleet.clock.now()))
+    adopt_closings(uow, account, fills, fleet.clock.now())
+    strangers = learn_fills(fleet, uow, account, fills)
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
     return strangers

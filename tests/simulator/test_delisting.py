@@ -1,0 +1,120 @@
+"""A listing that halts, closes down, is settled and goes: what the venue then accepts, closes and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import ccxt
+import pytest
+
+from simulator.delisting import set_status
+from simulator.desk import place_algo, place_order
+from simulator.errors import VenueError
+from tests.simulator.conftest import client_of
+from tests.simulator.worlds import Stage
+from tests.simulator_process import SimulatorProcess
+
+KEY = "key-1"
+MARKET = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.1"}
+BACK = MARKET | {"side": "SELL", "reduceOnly": "true"}
+
+
+@pytest.fixture
+def stage(still_market: Path) -> Stage:
+    """A venue where an account holds a tenth of a bitcoin with a stop under it."""
+    stage = Stage(still_market)
+    stage.account(KEY, "10000")
+    place_order(stage.venue, KEY, MARKET, stage.now_ms)
+    place_algo(
+        stage.venue, KEY,
+        {"symbol": "BTCUSDT", "side": "SELL", "type": "STOP_MARKET", "quantity": "0.1", "triggerPrice": "15000",
+         "reduceOnly": "true"}, stage.now_ms,
+    )  # fmt: skip
+    return stage
+
+
+def turn(stage: Stage, status: str) -> None:
+    """Bring the listing into a state."""
+    set_status(stage.venue, "BTCUSDT", status, stage.now_ms)
+
+
+@pytest.mark.parametrize(
+    ("status", "entry", "exit_"),
+    [("TRADING", True, True), ("BREAK", False, False), ("PRE_SETTLE", False, True), ("SETTLING", False, False)],
+)
+def test_a_state_says_what_is_accepted(stage: Stage, status: str, entry: bool, exit_: bool) -> None:
+    turn(stage, status)
+
+    def answered(order: dict[str, str]) -> int:
+        try:
+            place_order(stage.venue, KEY, order, stage.now_ms)
+        except VenueError as refusal:
+            return refusal.code
+        return 0
+
+    assert [answered(BACK), answered(MARKET)] == [0 if is_fine else -4108 for is_fine in (exit_, entry)]
+
+
+def test_a_settlement_cancels_what_rests_and_closes_what_is_held_at_the_last_price(stage: Stage) -> None:
+    turn(stage, "SETTLING")
+    fill = stage.venue.fills[KEY][-1]
+    assert fill.client_id.startswith("settlement_autoclose-")
+    assert (fill.qty, fill.price) == (Decimal("0.1"), stage.venue.last_price("BTCUSDT", stage.now_ms))
+    assert stage.position_by_fills(KEY, "BTCUSDT") == 0
+    assert {algo.status for algo in stage.venue.algos.values()} == {"CANCELED"}
+    assert stage.venue.accounts[KEY].wallet == stage.wallet_by_income(KEY)
+    turn(stage, "CLOSE")
+    assert len(stage.venue.fills[KEY]) == 2
+
+
+def test_nothing_is_matched_while_a_listing_is_halted(stage: Stage) -> None:
+    bid = stage.venue.last_price("BTCUSDT", stage.now_ms) * 2
+    turn(stage, "BREAK")
+    algo = next(iter(stage.venue.algos.values()))
+    algo.trigger = bid
+    stage.venue.interest_version += 1
+    stage.pass_time(1200)
+    assert algo.status == "NEW"
+    turn(stage, "TRADING")
+    stage.pass_time(1200)
+    assert algo.status != "NEW"
+
+
+def test_a_state_survives_in_the_venues_memory(stage: Stage) -> None:
+    turn(stage, "BREAK")
+    assert stage.venue.store.fact("statuses") == '{"BTCUSDT": "BREAK"}'
+
+
+@pytest.mark.parametrize(("symbol", "status"), [("FOOUSDT", "BREAK"), ("BTCUSDT", "SLEEPING")])
+def test_what_is_not_known_is_refused_with_what_is(stage: Stage, symbol: str, status: str) -> None:
+    with pytest.raises(VenueError, match="known are"):
+        set_status(stage.venue, symbol, status, stage.now_ms)
+
+
+@pytest.fixture
+def listing(world: SimulatorProcess) -> Iterator[SimulatorProcess]:
+    """The world for a test that changes a listing; it trades again afterwards."""
+    yield world
+    world.call("POST", "/simulator/instruments", {"symbol": "SOLUSDT", "status": "TRADING"})
+
+
+def test_the_listing_tells_its_state_and_a_closed_one_is_gone(
+    listing: SimulatorProcess, venue: Any, api_key: str
+) -> None:
+    assert listing.call("POST", "/simulator/instruments", {"symbol": "SOLUSDT", "status": "BREAK"})["status"] == "BREAK"
+    assert venue.load_markets(True)["SOL/USDT:USDT"]["active"] is False
+    with pytest.raises(ccxt.ExchangeError, match="-4108"):
+        client_of(listing, api_key).create_order("SOL/USDT:USDT", "market", "buy", 1)
+    listing.call("POST", "/simulator/instruments", {"symbol": "SOLUSDT", "status": "CLOSE"})
+    assert "SOL/USDT:USDT" not in venue.load_markets(True)
+    assert "SOL/USDT:USDT" not in venue.fetch_tickers()
+    told = listing.call("GET", "/simulator/instruments")
+    assert told["instruments"]["SOLUSDT"] == "CLOSE"
+    assert set(told["statuses"]) == {"TRADING", "BREAK", "PRE_SETTLE", "SETTLING", "CLOSE"}
+
+
+def test_a_malformed_wish_is_refused(listing: SimulatorProcess) -> None:
+    assert listing.call("POST", "/simulator/instruments", {"symbol": "SOLUSDT"})["code"] == -1130
