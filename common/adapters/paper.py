@@ -11,9 +11,11 @@ from threading import Lock
 
 from common.domain import matching
 from common.domain.errors import InvalidInput, NotFound, OutcomeUnknown, Permanent, Refused, Transient
-from common.domain.market import Candle, Instrument, Timeframe
+from common.domain.market import Candle, Instrument, InstrumentStatus, Timeframe
+from common.domain.money import ZERO
 from common.domain.order import WORKING, OrderIntent, OrderStatus, OrderType
 from common.domain.paper import PaperAccount, PaperFill, PaperOrder
+from common.domain.position import CloseReason
 from common.domain.tenant import Account
 from common.ports.clock import Clock
 from common.ports.paper import PaperBook, PaperBooks
@@ -199,10 +201,17 @@ class PaperVenue:
         concerned = since.keys() | {item.instrument for item in account.positions}
         if not concerned:
             return account
-        seen = [self._look(self._instrument(symbol), since=since.get(symbol)) for symbol in sorted(concerned)]
+        ended = {symbol: self._last_price(account, symbol) for symbol in concerned if not self._is_listed(symbol)}
+        listed = sorted(concerned - ended.keys())
+        seen = [self._look(self._instrument(symbol), since=since.get(symbol)) for symbol in listed]
         with self._book() as book:
             account = self._open(book)
-            outcome = matching.advance(account, seen, self._clock.now())
+            now = self._clock.now()
+            for symbol, price in sorted(ended.items()):
+                settled = matching.settle(account, symbol, price, now)
+                self._keep(book, settled)
+                account = settled.account
+            outcome = matching.advance(account, seen, now)
             if not outcome.is_empty or outcome.account != account:
                 self._keep(book, outcome)
         return outcome.account
@@ -236,6 +245,22 @@ class PaperVenue:
         if symbol not in known:
             raise NotFound("instrument", symbol)
         return known[symbol]
+
+    def _is_listed(self, symbol: str) -> bool:
+        known = self._known_instruments()
+        if not known:
+            raise Transient(f"{self._account.venue} lists nothing at all, which ends no listing")
+        found = known.get(symbol)
+        return found is not None and found.status is not InstrumentStatus.DELISTED
+
+    def _last_price(self, account: PaperAccount, symbol: str) -> Decimal:
+        """What a listing that has ended was last worth: as we saw it, else what was paid for what is held."""
+        with self._lock:
+            look = self._looks.get(symbol)
+        if look is not None:
+            return look.seen.mark
+        held = next((item for item in account.positions if item.instrument == symbol), None)
+        return held.entry_price if held is not None else ZERO
 
     def _look(
         self, instrument: Instrument, *, since: datetime | None = None, fresh: bool = False
@@ -310,4 +335,5 @@ def _fill(item: PaperFill, asset: str) -> VenueFill:
         fee_asset=asset,
         is_maker=item.is_maker,
         occurred_at=item.occurred_at,
+        closed_by_venue=CloseReason.DELISTED if item.client_order_id.startswith(matching.SETTLEMENT) else None,
     )

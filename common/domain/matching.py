@@ -18,6 +18,9 @@ FUNDING_EVERY = timedelta(hours=8)
 _FUNDINGS_MAX = 90  # A month of them; an account that nobody looked at for longer is not billed for more.
 _HALF = Decimal("0.5")
 
+SETTLEMENT = "settlement-"
+"""How the ids of orders begin that the paper venue places by itself, when a listing has ended."""
+
 BOOKED = Decimal("0.00000001")
 """What amounts of money are booked to."""
 
@@ -242,6 +245,29 @@ def keep(outcome: Outcome, order: PaperOrder) -> Outcome:
     working = tuple(sorted((*others, order), key=lambda item: item.number)) if order.status in WORKING else others
     changed = tuple(item for item in outcome.orders if item.number != order.number)
     return replace(outcome, account=replace(outcome.account, orders=working), orders=(*changed, order))
+
+
+def settle(account: PaperAccount, instrument: str, price: Decimal, now: datetime) -> Outcome:
+    """The account after the listing of `instrument` has ended: what rests is cancelled, what is held closed at `price`.
+
+    As at a real venue nobody is asked, and the order that closes bears an id of the venue's own (SETTLEMENT).
+    """
+    outcome = Outcome(account)
+    for order in account.orders:
+        if order.instrument == instrument:
+            outcome = keep(outcome, replace(order, status=OrderStatus.CANCELED, updated_at=now))
+    held = next((item for item in account.positions if item.instrument == instrument), None)
+    if held is None:
+        return outcome
+    number = account.next_number
+    closing = PaperOrder(
+        number=number, client_order_id=f"{SETTLEMENT}{account.account_id.hex[:12]}-{number}", instrument=instrument,
+        side=OrderSide.SELL if held.quantity > ZERO else OrderSide.BUY, type=OrderType.MARKET,
+        quantity=abs(held.quantity), price=price, trigger_price=None, reduce_only=True, leverage=held.leverage,
+        status=OrderStatus.ACCEPTED, created_at=now, updated_at=now,
+    )  # fmt: skip
+    taken = replace(outcome, account=replace(outcome.account, next_number=number + 1))
+    return fill(taken, closing, Level(price, abs(held.quantity)), ZERO, is_maker=False, now=now)
 
 
 def submit(account: PaperAccount, intent: OrderIntent, seen: Observation, now: datetime) -> tuple[Outcome, PaperOrder]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -147,12 +147,12 @@ class Candles:
                 "venue": venue,
                 "symbol": symbol,
                 "timeframe": str(timeframe),
-                "opened": [row.opened_at for row in rows],
-                "opens": [row.open for row in rows],
-                "highs": [row.high for row in rows],
-                "lows": [row.low for row in rows],
-                "closes": [row.close for row in rows],
-                "volumes": [row.volume for row in rows],
+                "opened": _array(row.opened_at.isoformat() for row in rows),
+                "opens": _array(row.open for row in rows),
+                "highs": _array(row.high for row in rows),
+                "lows": _array(row.low for row in rows),
+                "closes": _array(row.close for row in rows),
+                "volumes": _array(row.volume for row in rows),
             },
         )
 
@@ -229,6 +229,11 @@ class Candles:
 
 def _timeframe(timeframe: str | Timeframe) -> Timeframe:
     return timeframe if isinstance(timeframe, Timeframe) else Timeframe.parse(timeframe)
+
+
+def _array(values: Iterable[object]) -> str:
+    """The text of an array of numbers or instants, which need no quotes: the driver would look for them in each one."""
+    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _candle(opened_at: datetime, duration: timedelta, *values: object) -> Candle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,8 +13,9 @@ import pytest
 
 from common.adapters.paper import PaperVenue
 from common.domain.errors import NotFound, OutcomeUnknown, Permanent, Refused, Transient
-from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, InstrumentStatus, MarketState, OrderBook, Timeframe
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus
+from common.domain.position import CloseReason
 from common.domain.risk.book import Environment
 from common.domain.tenant import Account
 from tests.adapters.paper_books import MemoryBooks
@@ -35,9 +36,10 @@ class Market:
     timeframe: str = "1m"
     asked: list[tuple[str, datetime]] = field(default_factory=list)
     name: str = "sim"
+    listed: list[Instrument] = field(default_factory=lambda: [BTC])
 
     def instruments(self) -> Sequence[Instrument]:
-        return [BTC]
+        return self.listed
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
         self.asked.append((str(timeframe), since))
@@ -219,3 +221,42 @@ def test_two_accounts_of_a_tenant_do_not_see_each_other(house: House) -> None:
 def test_an_exit_on_paper_is_reduce_only(house: House) -> None:
     with pytest.raises(Refused, match="REDUCE_ONLY"):
         house.place(intent(role=OrderRole.EXIT, side=OrderSide.SELL))
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_listing_that_ends_closes_what_is_held_and_cancels_what_rests(is_shown: bool) -> None:
+    house = House()
+    house.place(intent())
+    house.place(stop("50"))
+    house.market.listed = [replace(BTC, status=InstrumentStatus.DELISTED)] if is_shown else [replace(BTC, symbol="X")]
+    venue = house.venue
+    assert not venue.positions()
+    assert not venue.open_orders()
+    _, closing = venue.fills(SYMBOL, NOON - timedelta(days=1))
+    entry = D("100.1")
+    assert (closing.side, closing.quantity, closing.price, closing.fee) == (OrderSide.SELL, D(2), entry, D(0))
+    assert closing.closed_by_venue is CloseReason.DELISTED
+    assert closing.client_order_id is not None
+    assert closing.client_order_id.startswith("settlement-")
+    again = house.venue.fills(SYMBOL, NOON - timedelta(days=1))
+    assert len(again) == 2
+
+
+def test_a_listing_ends_at_the_price_that_was_seen_last() -> None:
+    house = House()
+    house.place(intent(side=OrderSide.SELL))
+    venue = house.venue
+    house.market.mark = D(90)
+    venue.positions()
+    house.market.listed = [replace(BTC, symbol="X")]
+    house.clock.advance(timedelta(minutes=10))
+    closing = venue.fills(SYMBOL, NOON - timedelta(days=1))[-1]
+    assert (closing.side, closing.price) == (OrderSide.BUY, D(90))
+
+
+def test_an_empty_listing_ends_nothing() -> None:
+    house = House()
+    house.place(intent())
+    house.market.listed = []
+    with pytest.raises(Transient, match="lists nothing"):
+        house.venue.positions()

@@ -394,3 +394,19 @@ def test_a_look_at_two_markets_is_booked_in_the_same_order_whatever_the_order_of
     ]
     later = NOON + timedelta(hours=9)
     assert matching.advance(account, views, later) == matching.advance(account, views[::-1], later)
+
+
+def test_a_settlement_closes_what_is_held_and_leaves_other_markets_alone() -> None:
+    other = PaperPosition("ETH/USDT:USDT", D(1), D(10), 5)
+    account = submitted(replace(holding("-2"), positions=(*holding("-2").positions, other)), stop("150"))
+    outcome = matching.settle(account, SYMBOL, D(90), NOON)
+    assert outcome.account.positions == (other,)
+    assert outcome.account.wallet == EMPTY.wallet + 20
+    assert [order.status for order in outcome.orders] == [OrderStatus.CANCELED, OrderStatus.FILLED]
+    (fill,) = outcome.fills
+    assert (fill.side, fill.quantity, fill.fee) == (OrderSide.BUY, D(2), D(0))
+
+
+def test_a_settlement_of_nothing_only_cancels() -> None:
+    outcome = matching.settle(submitted(EMPTY, limit("50")), SYMBOL, D(90), NOON)
+    assert ([order.status for order in outcome.orders], outcome.fills) == ([OrderStatus.CANCELED], ())
