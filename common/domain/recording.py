@@ -123,6 +123,30 @@ def compared(found: Iterable[Coverage], tolerance: timedelta = timedelta(days=1)
     ]
 
 
+def by_listing(found: Iterable[Coverage], tolerance: timedelta = timedelta(days=1)) -> list[Coverage]:
+    """Each without its late listing or early end where another timeframe of the same market began earlier or went on.
+
+    Then the market was there; only this series of it was not kept.
+    """
+    items = list(found)
+    firsts: dict[tuple[str, str], list[datetime]] = {}
+    lasts: dict[tuple[str, str], list[datetime]] = {}
+    for item in items:
+        market = (item.recording.venue, item.recording.symbol)
+        firsts.setdefault(market, []).extend([item.first] if item.first else [])
+        lasts.setdefault(market, []).extend([item.last] if item.last else [])
+    return [
+        replace(
+            item,
+            listed_late_by=item.listed_late_by if item.first and item.first - min(before) <= tolerance else None,
+            ended_early_by=item.ended_early_by if item.last and max(after) - item.last <= tolerance else None,
+        )
+        for item in items
+        for before in [firsts[item.recording.venue, item.recording.symbol]]
+        for after in [lasts[item.recording.venue, item.recording.symbol]]
+    ]
+
+
 def _beyond(distance: timedelta, tolerance: timedelta) -> timedelta | None:
     return distance if distance > tolerance else None
 

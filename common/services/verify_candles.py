@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from common.domain.market import Timeframe
-from common.domain.recording import Coverage, Recording, compared, coverage
+from common.domain.recording import Coverage, Recording, by_listing, compared, coverage
 from common.ports.recorded import RecordedCandles
 from common.services.fleet import Fleet
 from common.services.list_candles import list_candles
@@ -24,7 +24,10 @@ def _all(recording: Recording) -> bool:
 
 
 def verify_candles(fleet: Fleet, tell: Tell = _nothing, is_meant: Meant = _all) -> list[Coverage]:
-    """Coverage of every stored series that `is_meant`; late and early beside those of its venue and timeframe."""
+    """Coverage of every stored series that `is_meant`; late and early beside those of its venue and timeframe.
+
+    A series that begins late although another timeframe of its market is older was not kept earlier; it is no listing.
+    """
     found: dict[tuple[str, Timeframe], list[Coverage]] = defaultdict(list)
     for kept in list_candles(fleet):
         wanted = kept.recording
@@ -35,7 +38,7 @@ def verify_candles(fleet: Fleet, tell: Tell = _nothing, is_meant: Meant = _all) 
         with fleet.store.unit_of_work(None) as uow:
             series = uow.candles.arrays(wanted.venue, [wanted.symbol], wanted.timeframe, until, kept.candles)
         found[wanted.venue, wanted.timeframe].append(coverage(wanted, series[wanted.symbol].opened_at))
-    return _groups(found.values())
+    return by_listing(_groups(found.values()))
 
 
 def verify_recordings(

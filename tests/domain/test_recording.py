@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 
 from common.domain.market import Timeframe
-from common.domain.recording import Recording, chosen, compared, coverage, holes, traded_as
+from common.domain.recording import Recording, by_listing, chosen, compared, coverage, holes, traded_as
 
 FIVE = Timeframe(300)
 START_MS = 1_609_459_200_000
@@ -51,6 +51,19 @@ def test_a_late_listing_and_an_early_end_are_told_beside_the_others() -> None:
     whole, late, early = (coverage(BTC, opened(*bars)) for bars in ([0, 9 * day], [3 * day, 9 * day], [0, 5 * day]))
     told = [(item.listed_late_by, item.ended_early_by) for item in compared([whole, late, early])]
     assert told == [(None, None), (timedelta(days=3), None), (None, timedelta(days=4))]
+
+
+def test_a_series_kept_later_than_another_of_its_market_is_no_late_listing() -> None:
+    day = 288
+    hourly = coverage(Recording("binance", "ETH/USDT", Timeframe(3600), "h"), START_MS + 3_600_000 * np.arange(216))
+    eth = Recording("binance", "ETH/USDT", FIVE, "e")
+    new = Recording("binance", "NEW/USDT", FIVE, "n")
+    group = [coverage(BTC, opened(0, 9 * day)), coverage(eth, opened(3 * day, 5 * day)), coverage(new, opened(4 * day))]
+    found = by_listing([*compared(group), hourly, coverage(new, opened())])
+    told = [(item.recording.symbol, item.listed_late_by, item.ended_early_by) for item in found[:3]]
+    assert told == [
+        ("BTC/USDT", None, None), ("ETH/USDT", None, None), ("NEW/USDT", timedelta(days=4), timedelta(days=5)),
+    ]  # fmt: skip
 
 
 def test_what_is_asked_for_is_chosen_in_the_order_of_asking() -> None:
