@@ -53,6 +53,8 @@ BEATS = (
     Beat("position.tick", every=seconds(2), expires=seconds(2), in_venue_time=True, floor=seconds(0.5)),
     Beat("maintenance.relay", every=seconds(1), expires=seconds(1)),
     Beat("maintenance.reconcile", every=seconds(60), expires=seconds(60), in_venue_time=True, floor=seconds(5)),
+    Beat("maintenance.cash", every=seconds(60), expires=seconds(60), in_venue_time=True, floor=seconds(5)),
+    Beat("maintenance.review", every=seconds(300), expires=seconds(300), in_venue_time=True, floor=seconds(5)),
     Beat("maintenance.equity", every=seconds(300), expires=seconds(300), in_venue_time=True, floor=seconds(5)),
     Beat("maintenance.candidates", every=seconds(3600), expires=seconds(3600), in_venue_time=True, floor=seconds(60)),
     Beat("maintenance.instruments", every=seconds(3600), expires=seconds(3600), in_venue_time=True, floor=seconds(60)),

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from fastapi import FastAPI
 
-from api import halts, health, ledger, problems
+from api import accounting, halts, health, ledger, problems
 from api.requests import RequestContext
 from common.bootstrap import build_fleet, system_clock
 from common.services.fleet import Fleet
@@ -48,5 +48,6 @@ def create(settings: Settings, fleet: Fleet | None = None, life: Callable[[], da
     problems.install(app)
     app.include_router(health.router)
     app.include_router(ledger.router)
+    app.include_router(accounting.router)
     app.include_router(halts.router)
     return app

@@ -177,6 +177,158 @@ class Trail(Answer):
     orders: list[Order]
     fills: list[Trade]
     position: Position | None
+    review: Review | None
+
+
+class Review(Answer):
+    """What was wrong with a closed trade, and by which evidence it was judged."""
+
+    position_id: str
+    instrument: str
+    strategy: str
+    side: str
+    net_profit: Amount
+    close_reason: str | None
+    grade: str
+    severity: int
+    labels: list[str]
+    evidence: dict[str, Any]
+    opened_at: Instant | None
+    closed_at: Instant
+    reviewed_at: Instant
+
+
+class Blunders(Answer):
+    """Reviews counted by grade and label, and the last of them."""
+
+    tenant: str
+    reviewed: int
+    grades: dict[str, int]
+    labels: dict[str, int]
+    reviews: list[Review]
+
+
+class TradeFigures(Answer):
+    """Figures of closed trades after fees and funding; null where a figure is not defined."""
+
+    trades: int
+    wins: int
+    losses: int
+    win_rate: Amount | None
+    profit_factor: Amount | None
+    expectancy: Amount | None
+    net_profit: Amount
+    fees: Amount
+    funding: Amount
+    payoff: Amount | None
+    best: Amount | None
+    worst: Amount | None
+    worst_streak: int
+    best_streak: int
+    average_hold_s: float | None
+
+
+class CurvePoint(Answer):
+    """Equity at an instant, and what it would be had nothing been paid in or out since the first point."""
+
+    at: Instant
+    equity: Amount
+    without_flows: Amount
+
+
+class Performance(TradeFigures):
+    """What a tenant earned; ratios and drawdowns are of the curve without flows."""
+
+    tenant: str
+    now: Instant
+    since: Instant | None
+    risk_free: Amount
+    streak: int
+    average_win: Amount | None
+    average_loss: Amount | None
+    total_return: Amount | None
+    sharpe: Amount | None
+    sortino: Amount | None
+    max_drawdown: Amount | None
+    current_drawdown: Amount | None
+    days: int
+    pnl: dict[str, Amount]
+    equity: Amount | None
+    open_positions: int
+    flows: dict[str, Amount]
+    by_symbol: dict[str, TradeFigures]
+    by_strategy: dict[str, TradeFigures]
+    by_exit: dict[str, TradeFigures]
+    daily_profit: dict[str, Amount]
+    curve: list[CurvePoint]
+
+
+class Tally(Answer):
+    """Figures of the last closed trades, and how many there were."""
+
+    trades: int
+    wins: int
+    net_profit: Amount
+    win_rate: Amount | None
+    profit_factor: Amount | None
+    sharpe: Amount | None
+
+
+class Feedback(Answer):
+    """What the last twenty closed trades say, over all and of each instrument."""
+
+    tenant: str
+    overall: Tally
+    by_symbol: dict[str, Tally]
+    best: str | None
+    worst: str | None
+    avoid: list[str]
+    favour: list[str]
+
+
+class Compared(Answer):
+    """The last comparison of a wallet with the ledger; `first_difference` is empty while they agree."""
+
+    asset: str
+    wallet: Amount
+    expected: Amount
+    difference: Amount
+    first_difference: str
+    checked_at: Instant
+    agreed_at: Instant
+    differs_since: Instant | None
+    alerted_at: Instant | None
+
+
+class CashFlow(Answer):
+    """Money that came or went beside trading."""
+
+    kind: str
+    income_id: str
+    amount: Amount
+    asset: str
+    note: str
+    occurred_at: Instant
+
+
+class AccountBook(Answer):
+    """One account's book in double entry."""
+
+    account: str
+    account_id: str
+    venue: str
+    entries: int
+    balances: dict[str, dict[str, Amount]]
+    is_balanced: bool
+    compared: Compared | None
+    flows: list[CashFlow]
+
+
+class Statements(Answer):
+    """The books of a tenant."""
+
+    tenant: str
+    accounts: list[AccountBook]
 
 
 class Alive(Answer):

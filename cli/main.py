@@ -25,6 +25,7 @@ app = typer.Typer(
 tenant_app = typer.Typer(no_args_is_help=True, help="Tenants: create, list, show, pause, resume, subscribe.")
 venue_app = typer.Typer(no_args_is_help=True, help="Venues: probe, list.")
 demo_app = typer.Typer(no_args_is_help=True, help="The demo tenants.")
+export_app = typer.Typer(no_args_is_help=True, help="The ledger as files: trades.")
 config_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
 RUN, ASK, ACT, RESEARCH = "Run the fleet", "Ask", "Act", "Research"
 app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
@@ -41,6 +42,7 @@ tenant_app.command("subscribe")(tenant_subscribe)
 tenant_app.command("unsubscribe")(tenant_unsubscribe)
 app.add_typer(venue_app, name="venue", rich_help_panel=ACT)
 app.add_typer(demo_app, name="demo", rich_help_panel=ACT)
+app.add_typer(export_app, name="export", rich_help_panel=ASK)
 app.add_typer(config_app, name="config", rich_help_panel=ASK)
 
 Concurrency = Annotated[
@@ -391,6 +393,75 @@ def trades(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False
     from cli.queries import show_rows
 
     show_rows("trades", tenant, limit, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def performance(
+    tenant: TenantName = None,
+    days: Annotated[int | None, typer.Option(min=1, max=3650, help="Only the last so many days.")] = None,
+    risk_free: Annotated[
+        str | None, typer.Option("--risk-free", help="Yearly risk-free rate of Sharpe and Sortino; 0.045 without it.")
+    ] = None,
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """What each tenant earned: rates, ratios, drawdowns, by instrument, strategy and exit; deposits are no profit.
+
+    Example: tradewinds performance --tenant meridian --days 30
+    """
+    from cli.accounting import show_performance
+
+    show_performance(tenant, days, risk_free, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def blunders(tenant: TenantName = None, limit: Limit = 50, as_json: AsJson = False, world: World = None) -> None:
+    """What was wrong with closed trades: labels, severity and grade of each, counted.
+
+    Example: tradewinds blunders --tenant meridian
+    """
+    from cli.accounting import show_blunders
+
+    show_blunders(tenant, limit, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def feedback(tenant: TenantName = None, as_json: AsJson = False, world: World = None) -> None:
+    """What the last twenty closed trades say, over all and of each instrument, with their counts.
+
+    Example: tradewinds feedback --tenant harbour
+    """
+    from cli.accounting import show_feedback
+
+    show_feedback(tenant, as_json, world)
+
+
+@app.command(rich_help_panel=ASK)
+def statement(tenant: TenantName = None, as_json: AsJson = False, world: World = None) -> None:
+    """Every account's book in double entry, held against the wallet at its venue.
+
+    Example: tradewinds statement --tenant harbour
+    """
+    from cli.accounting import show_statements
+
+    show_statements(tenant, as_json, world)
+
+
+@export_app.command("trades")
+def export_trades(
+    tenant: TenantName = None,
+    kind: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    into: Annotated[Path, typer.Option(help="Folder that the file is written into.")] = Path(),
+    as_json: AsJson = False,
+    world: World = None,
+) -> None:
+    """Every trade of a tenant with its costs and causes, for taxes and for your own reckoning.
+
+    Example: tradewinds export trades --tenant harbour --format parquet
+    """
+    from cli.accounting import export_trades as export
+
+    export(tenant, kind, into, as_json, world)
 
 
 Scope = Annotated[str, typer.Option(help="platform, venue, tenant, strategy or instrument.")]

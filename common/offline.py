@@ -19,6 +19,7 @@ __all__ = [
     "RecordedCandles",
     "StudyBook",
     "age_s",
+    "file_writer",
     "find_strategies",
     "made_market",
     "peak_mb",
@@ -40,6 +41,13 @@ def row_writer() -> Callable[[Path, str, Sequence[Mapping[str, Any]]], list[Path
     from common.adapters.recorded.writing import write_rows
 
     return write_rows
+
+
+def file_writer() -> Callable[[Path, str, str, Sequence[Mapping[str, Any]]], Path]:
+    """What writes rows as one file: (folder, name, csv or parquet, rows) to the file written."""
+    from common.adapters.recorded.writing import write_file
+
+    return write_file
 
 
 def find_strategies(folders: Sequence[Path], wanted: str | None = None) -> None:

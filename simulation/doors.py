@@ -157,7 +157,7 @@ class Draw(FaultDraw):
         return self._hub.happens("cancel_race")
 
 
-_READS = frozenset({"balance", "open_orders", "find", "fills", "positions", "fundings"})
+_READS = frozenset({"balance", "open_orders", "find", "fills", "positions", "fundings", "statement"})
 _WRITES = frozenset({"cancel", "set_leverage"})
 
 

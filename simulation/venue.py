@@ -14,6 +14,7 @@ from common.domain.errors import OutcomeUnknown, Refused
 from common.domain.market import Candle, Instrument, Level, MarketState, OrderBook, Timeframe
 from common.domain.money import round_to
 from common.domain.order import OrderIntent, OrderSide, OrderStatus, OrderType
+from common.domain.postings import Movement
 from common.ports.venue import VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 from simulation.clock import START, VirtualClock
 
@@ -459,6 +460,10 @@ class AccountDoor:
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
         """This venue charges no funding."""
+        return []
+
+    def statement(self, since: datetime) -> Sequence[Movement]:
+        """This venue keeps no list of what moved the wallet."""
         return []
 
     def set_leverage(self, symbol: str, leverage: int) -> None:

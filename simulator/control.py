@@ -11,9 +11,10 @@ from simulator import desk
 from simulator.account import Account
 from simulator.delisting import STATUSES, set_status
 from simulator.errors import BadArguments, VenueError
+from simulator.events import account_event
 from simulator.ledger import book_income
 from simulator.matching import Engine
-from simulator.money import ZERO, money, text
+from simulator.money import ZERO, booked, money, text
 from simulator.orders import Fill, Order
 from simulator.personality import personality
 from simulator.rest.server import KEY_PATTERN, RestServer
@@ -22,6 +23,7 @@ from simulator.stream import Hub
 from simulator.venue import Venue
 
 DEFAULT_BALANCE = "10000"
+MOST = Decimal(10) ** 15
 
 
 class Control:
@@ -38,6 +40,7 @@ class Control:
         app.router.add_get("/simulator/accounts/{key}/statement", self.statement)
         app.router.add_get("/simulator/instruments", self.list_instruments)
         app.router.add_post("/simulator/instruments", self.set_instrument)
+        app.router.add_post("/simulator/accounts/{key}/transfers", self.transfer)
         app.router.add_get("/simulator/faults", self.list_faults)
         app.router.add_post("/simulator/faults", self.add_fault)
         app.router.add_delete("/simulator/faults", self.clear_faults)
@@ -118,6 +121,25 @@ class Control:
         except VenueError as error:
             return _refusal(error)
         return _answer({"symbol": wish["symbol"], "status": self.venue.status_of(wish["symbol"], now_ms)})
+
+    async def transfer(self, request: web.Request) -> web.Response:
+        """Pay into an account (`amount` above zero) or out of it, no more than is available."""
+        account = self.venue.accounts.get(request.match_info["key"])
+        if account is None:
+            return _refusal(VenueError(-2015, "no such account", 404))
+        now_ms = self.venue.clock.now_ms()
+        self.engine.advance(now_ms)
+        free = self.venue.margins_of(account, now_ms).available
+        try:
+            amount = _decimal((await _object(request)).get("amount"), "amount", least=-min(free, account.wallet))
+        except VenueError as error:
+            return _refusal(error)
+        change = Change(accounts={account.api_key: account})
+        book_income(self.venue, account, "TRANSFER", amount, "", now_ms, change)
+        reason = "DEPOSIT" if amount > 0 else "WITHDRAW"
+        change.events.append((account.api_key, account_event(account, reason, amount, {}, now_ms, now_ms)))
+        self.venue.commit(change, now_ms)
+        return _answer({"api_key": account.api_key, "wallet": money(account.wallet)})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """Faults in force and what has struck so far."""
@@ -200,14 +222,15 @@ async def _object(request: web.Request) -> dict[str, Any]:
     return body
 
 
-def _decimal(value: object, name: str) -> Decimal:
+def _decimal(value: object, name: str, least: Decimal = ZERO) -> Decimal:
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not least <= amount <= MOST or amount != booked(amount):
         raise VenueError(
-            -1130, f"{name} {value!r} is not accepted; accepted is an amount of USDT as text, like '10000'"
+            -1130,
+            f"{name} {value!r} is not accepted; accepted is an amount of USDT as text, like '10000', {text(least)} or more",
         )
     return amount
 

@@ -1,4 +1,4 @@
-"""Upkeep: the relay, reconciliation with venues, equity snapshots, instruments and retention."""
+"""Upkeep: the relay, reconciliation with venues, cash, reviews, equity snapshots, instruments and retention."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 from common.services.fleet import Fleet
 from common.services.keep_snapshots import forget_snapshots
 from common.services.reconcile_account import reconcile_account
+from common.services.reconcile_cash import reconcile_cash
 from common.services.refresh_candidates import refresh_candidates
 from common.services.refresh_instruments import refresh_instruments
 from common.services.refresh_sources import refresh_sources
 from common.services.relay_jobs import relay_jobs
+from common.services.review_positions import review_positions
 from common.services.snapshot_equity import snapshot_equity
 from common.services.ticks import each_account
 from workers.stage import tick
@@ -26,6 +28,18 @@ def relay(fleet: Fleet, **_: Any) -> None:
 def reconcile(fleet: Fleet, **_: Any) -> None:
     """Compare every account's book with its venue's."""
     each_account(fleet, reconcile_account)
+
+
+@tick("maintenance.cash", "maintenance")
+def cash(fleet: Fleet, **_: Any) -> None:
+    """Hold every account's wallet against our book."""
+    each_account(fleet, reconcile_cash)
+
+
+@tick("maintenance.review", "maintenance")
+def review(fleet: Fleet, **_: Any) -> None:
+    """Judge what was closed, once ten bars have passed."""
+    each_account(fleet, review_positions)
 
 
 @tick("maintenance.equity", "maintenance")

@@ -16,6 +16,7 @@ from common.domain.money import ZERO
 from common.domain.order import WORKING, OrderIntent, OrderStatus, OrderType
 from common.domain.paper import PaperAccount, PaperFill, PaperOrder
 from common.domain.position import CloseReason
+from common.domain.postings import EntryKind, Movement
 from common.domain.tenant import Account
 from common.ports.clock import Clock
 from common.ports.paper import PaperBook, PaperBooks
@@ -156,6 +157,15 @@ class PaperVenue:
                 VenueFunding(str(item.number), item.instrument, item.amount, asset, item.occurred_at)
                 for item in book.fundings(self._account.id, since)
             ]
+
+    def statement(self, since: datetime) -> Sequence[Movement]:
+        """All funding payments since `since`, oldest first: nothing else moves this wallet but what is traded."""
+        return [
+            Movement(
+                EntryKind.FUNDING, item.income_id, item.instrument, item.amount, item.asset, item.occurred_at, "funding"
+            )
+            for item in self.fundings(since)
+        ]
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of what is held in `symbol`; new orders bring their own. Idempotent."""

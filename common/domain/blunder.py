@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 
 from common.domain.money import ZERO
 from common.domain.position import Position
@@ -75,6 +78,38 @@ class Review:
     labels: tuple[BlunderLabel, ...]
     severity: int
     grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """The review of a closed position as it is kept, with the evidence it was judged by; one for each position."""
+
+    tenant_id: UUID
+    account_id: UUID
+    position_id: UUID
+    review: Review
+    evidence: Evidence
+    closed_at: datetime
+    reviewed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCounts:
+    """How many trades were reviewed, and how many of them earned each grade and each label; all of both are named."""
+
+    reviewed: int
+    grades: Mapping[Grade, int]
+    labels: Mapping[BlunderLabel, int]
+
+
+def counts_of(reviews: Iterable[Review]) -> ReviewCounts:
+    """`reviews` counted."""
+    found = list(reviews)
+    grades = Counter(item.grade for item in found)
+    labels = Counter(label for item in found for label in item.labels)
+    return ReviewCounts(
+        len(found), {grade: grades[grade] for grade in Grade}, {label: labels[label] for label in BlunderLabel}
+    )
 
 
 def grade_of(severity: int) -> Grade:

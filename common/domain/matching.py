@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from common.domain.errors import Refused
 from common.domain.market import Candle, Instrument, InstrumentStatus, Level, OrderBook
-from common.domain.money import BPS, ZERO, is_on_grid
+from common.domain.money import BPS, ZERO, booked, is_on_grid
 from common.domain.order import WORKING, OrderIntent, OrderSide, OrderStatus, OrderType
 from common.domain.paper import PaperAccount, PaperFill, PaperFunding, PaperOrder, PaperPosition
 
@@ -20,9 +20,6 @@ _HALF = Decimal("0.5")
 
 SETTLEMENT = "settlement-"
 """How the ids of orders begin that the paper venue places by itself, when a listing has ended."""
-
-BOOKED = Decimal("0.00000001")
-"""What amounts of money are booked to."""
 
 
 class Refusal(StrEnum):
@@ -193,9 +190,9 @@ def fill(
     """`outcome` after `order` was executed at `at.price` for `at.quantity`: wallet, holding, order and one new fill."""
     account = outcome.account
     # Venues book to eight decimals; so does paper, or averages would drag endless digits through the ledger.
-    fee = (at.quantity * at.price * fee_rate).quantize(BOOKED)
+    fee = booked(at.quantity * at.price * fee_rate)
     position, realised = _after(account, order, at)
-    realised = realised.quantize(BOOKED)
+    realised = booked(realised)
     total = order.filled_quantity + at.quantity
     average = (order.average_price * order.filled_quantity + at.price * at.quantity) / total
     is_done = total >= order.quantity
@@ -429,7 +426,7 @@ def _fund(outcome: Outcome, view: Observation, now: datetime) -> Outcome:
         times.append(due)
         due -= FUNDING_EVERY
     for when in reversed(times):
-        amount = -position.quantity * view.mark * view.funding_rate
+        amount = booked(-position.quantity * view.mark * view.funding_rate)
         paid = PaperFunding(outcome.account.next_number, position.instrument, amount, when)
         wallet = replace(
             outcome.account, wallet=outcome.account.wallet + amount, next_number=outcome.account.next_number + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, localcontext
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -13,6 +13,8 @@ T = TypeVar("T")
 ZERO = Decimal(0)
 ONE = Decimal(1)
 BPS = Decimal(10_000)
+BOOKED = Decimal("1e-8")
+"""Smallest amount of money that venues book."""
 
 _ARITHMETIC = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
@@ -26,6 +28,11 @@ def exactly(decide: Callable[P, T]) -> Callable[P, T]:
             return decide(*args, **kwargs)
 
     return decided
+
+
+def booked(amount: Decimal) -> Decimal:
+    """`amount` as venues book it: eight decimals, half a unit rounds away from zero."""
+    return amount.quantize(BOOKED, ROUND_HALF_UP)
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

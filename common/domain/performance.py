@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +29,14 @@ class EquityPoint:
 
     occurred_at: datetime
     equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Money that came in (`amount` positive) or went out at an instant, in the settle asset; no trade earned it."""
+
+    occurred_at: datetime
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,51 @@ def _streaks(profits: Iterable[Decimal]) -> tuple[int, int, int]:
     return best, worst, current
 
 
+def without_flows(points: Iterable[EquityPoint], flows: Iterable[Flow]) -> list[EquityPoint]:
+    """The curve as it would stand had nothing flowed in or out since its first point; `points` where there are no flows.
+
+    Time-weighted: from one point to the next the curve grows by (equity after − flows between) / equity before, so that a
+    deposit is no profit and a withdrawal no loss (Dietz; GIPS). A flow counts to the first point at or after it; what
+    flowed before the first point is part of it. While nothing is there to earn on, the curve stands still.
+    """
+    ordered = sorted(points, key=lambda item: item.occurred_at)
+    moved = sorted(flows, key=lambda item: item.occurred_at)
+    if not ordered or not any(flow.occurred_at > ordered[0].occurred_at for flow in moved):
+        return ordered
+    grown, worth = [ordered[0]], ordered[0].equity
+    later = deque(flow for flow in moved if flow.occurred_at > ordered[0].occurred_at)
+    for before, after in pairwise(ordered):
+        flowed = ZERO
+        while later and later[0].occurred_at <= after.occurred_at:
+            flowed += later.popleft().amount
+        if before.equity > ZERO:
+            worth *= (after.equity - flowed) / before.equity
+        grown.append(EquityPoint(after.occurred_at, worth))
+    return grown
+
+
+def together(curves: Iterable[Sequence[EquityPoint]]) -> tuple[list[EquityPoint], list[Flow]]:
+    """The curves of several accounts as one, and what joining them adds from outside.
+
+    At every point the last known equity of each account counts; an account that begins later than the first comes with
+    its first equity as a flow, which nobody earned.
+    """
+    moments = sorted(
+        (point.occurred_at, number, point.equity) for number, curve in enumerate(curves) for point in curve
+    )
+    last: dict[int, Decimal] = {}
+    points: list[EquityPoint] = []
+    flows: list[Flow] = []
+    for at, number, equity in moments:
+        if number not in last and last:
+            flows.append(Flow(at, equity))
+        last[number] = equity
+        if points and points[-1].occurred_at == at:
+            points.pop()
+        points.append(EquityPoint(at, sum(last.values(), ZERO)))
+    return points, flows
+
+
 def daily_equity(points: Iterable[EquityPoint]) -> list[Decimal]:
     """Equity at the end of each UTC day from the first to the last point; a day without one keeps the day before's."""
     by_day: dict[date, Decimal] = {}
@@ -249,13 +303,18 @@ def daily_profit(positions: Iterable[Position]) -> dict[date, Decimal]:
     return days
 
 
+def last_days(days: Mapping[date, Decimal], today: date, count: int = 30) -> dict[date, Decimal]:
+    """Profit of each of the last `count` days up to `today`, zero where none was made or lost (T-63)."""
+    return {day: days.get(day, ZERO) for day in (today - _DAY * back for back in reversed(range(count)))}
+
+
 def profit_since(positions: Iterable[Position], since: datetime) -> Decimal:
     """Net profit of the positions closed at or after `since` (T-73)."""
     return sum((item.net_profit for item in positions if item.closed_at and item.closed_at >= since), ZERO)
 
 
 def report(positions: Iterable[Position], points: Iterable[EquityPoint], *, risk_free: Decimal = RISK_FREE) -> Report:
-    """Everything above about one account."""
+    """Everything above about one account; `points` net of flows, see `without_flows`."""
     closed = [position for position in positions if position.closed_at is not None]
     return Report(
         trades=trade_stats(closed),

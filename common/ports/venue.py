@@ -11,6 +11,7 @@ from typing import Protocol
 from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
 from common.domain.order import OrderIntent, OrderSide, OrderStatus
 from common.domain.position import CloseReason
+from common.domain.postings import Movement
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,14 @@ class Venue(Protocol):
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
         """All funding payments since `since`, oldest first."""
+        ...
+
+    def statement(self, since: datetime) -> Sequence[Movement]:
+        """Every movement of the wallet since `since` of the kinds the venue tells of, oldest first, complete.
+
+        Fundings bear the ids that `fundings` gives them, fees and profits the ids of their trades. Empty where the venue
+        keeps no such list.
+        """
         ...
 
     def set_leverage(self, symbol: str, leverage: int) -> None:

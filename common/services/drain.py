@@ -12,6 +12,7 @@ from common.services.fleet import Fleet
 from common.services.invariants import check_invariants
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
+from common.services.reconcile_cash import reconcile_cash
 from common.services.routines import ROUTINES
 from common.services.stage import run
 from common.services.ticks import each_account
@@ -64,6 +65,7 @@ def compare_books(fleet: Fleet, attempts: int = 5) -> dict[str, Any]:
         each_account(fleet, monitor_account)
         each_account(fleet, reconcile_account)
         work_off(fleet)
+        each_account(fleet, reconcile_cash)
         found = check_invariants(fleet)
         if not found["differences"]:
             break

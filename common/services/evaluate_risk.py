@@ -21,6 +21,7 @@ from common.domain.signal import Signal
 from common.domain.tenant import Account
 from common.services.fleet import Fleet, instrument_of
 from common.services.market_view import market_now, with_candles
+from common.services.read_feedback import feedback_on
 from common.store import UnitOfWork
 
 
@@ -36,6 +37,7 @@ def evaluate_risk(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     market = market_now(fleet, instrument)
     market = with_candles(fleet, uow, market, Timeframe.parse(signal.timeframe), fleet.clock.now())
     limits = resolve(account.profile, account.limits, strict=False)
+    record = feedback_on(uow, signal.instrument)
     now = fleet.clock.now()
     book = uow.risk.lock_book(account.id, now, signal)
     book = replace(book, live_allowed=book.live_allowed and fleet.policy.live_trading)
@@ -53,6 +55,8 @@ def evaluate_risk(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
         "account": encode(account),
         "now": encode(now),
         "order_prefix": fleet.policy.order_prefix,
+        # What the tenant's last trades say: kept to be read, judged by nobody.
+        "feedback": encode(record),
     }
     if isinstance(verdict, Approved):
         _order(fleet, uow, job, verdict)

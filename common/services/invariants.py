@@ -12,8 +12,10 @@ from uuid import UUID
 from common.domain.errors import NotFound, Permanent
 from common.domain.money import ZERO
 from common.domain.order import TERMINAL, Order, OrderStatus
+from common.domain.postings import EntryKind, disagreements, wallet_of
 from common.domain.tenant import Account
 from common.ports.venue import Venue
+from common.services.account_book import book_of
 from common.services.fleet import Fleet
 from common.store import UnitOfWork
 
@@ -52,7 +54,7 @@ def _broken_chain(fleet: Fleet, tenant_id: UUID) -> Differences:
 
 
 def compare_account(fleet: Fleet, account: Account) -> Differences:
-    """Orders, fills and positions of `account` that the ledger and its venue tell differently."""
+    """Orders, fills, positions and the wallet of `account` that the ledger and its venue tell differently."""
     with fleet.store.unit_of_work(account.tenant_id) as uow:
         orders = uow.orders.of_account(account.id)
         venue = fleet.venue_of(uow, account)
@@ -60,6 +62,7 @@ def compare_account(fleet: Fleet, account: Account) -> Differences:
             *_orders_differ(venue, orders),
             *_fills_differ(fleet, uow, venue, account, orders),
             *_positions_differ(uow, venue, account),
+            *_wallet_differs(uow, venue, account),
         ]
 
 
@@ -106,6 +109,21 @@ def _positions_differ(uow: UnitOfWork, venue: Venue, account: Account) -> Differ
     for held in venue.positions():
         theirs[held.instrument] += held.quantity
     return _compare("position in", _nonzero(ours), _nonzero(theirs))
+
+
+def _wallet_differs(uow: UnitOfWork, venue: Venue, account: Account) -> Differences:
+    """What the wallet holds beside opening + postings (I15); nothing before the opening was booked."""
+    opening = uow.cash_flows.opening(account.id)
+    if opening is None:
+        return []
+    held, entries = venue.balance(), book_of(uow, account)
+    expected = wallet_of(entries, held.asset)
+    if held.wallet == expected:
+        return []
+    ours = [entry for entry in entries if entry.kind is not EntryKind.OPENING]
+    items = disagreements(ours, venue.statement(opening.occurred_at), held.asset)
+    first = f"; {items[0]}" if items else ""
+    return [f"wallet is {expected:f} {held.asset} in the ledger and {held.wallet:f} at the venue{first}"]
 
 
 def _nonzero(quantities: Mapping[str, Decimal]) -> dict[str, Decimal]:

@@ -21,6 +21,7 @@ from common.domain.risk.book import HaltScope, TradingState
 from common.domain.signal import Signal
 from common.domain.tenant import Tenant
 from common.services.fleet import Fleet
+from common.services.read_accounting import review_row
 from common.services.tenants import list_tenants
 from common.store import UnitOfWork
 
@@ -94,7 +95,7 @@ def read_page(
 
 
 def decision_trail(fleet: Fleet, tenant_id: UUID | None, decision: UUID) -> Row:
-    """Everything about one decision: signal, advice, verdict with its inputs, orders, fills, position.
+    """Everything about one decision: signal, advice, verdict with its inputs, orders, fills, position, review.
 
     `tenant_id` None is the operator, who may see any. Raises NotFound for a decision that does not exist or is another
     tenant's, without telling which.
@@ -113,6 +114,7 @@ def decision_trail(fleet: Fleet, tenant_id: UUID | None, decision: UUID) -> Row:
         orders = uow.orders.of_position(position) if position else []
         fills = uow.fills.of_position(position) if position else []
         held = uow.positions.get(position) if position else None
+        reviewed = uow.reviews.get(position) if position else None
     return {
         "decision": decision_row(found, signal, names) | {"inputs": encode(found.inputs)},
         "signal": encode(signal),
@@ -121,6 +123,7 @@ def decision_trail(fleet: Fleet, tenant_id: UUID | None, decision: UUID) -> Row:
         "orders": [order_row(order, names) for order in orders],
         "fills": [fill_row(fill, names) for fill in fills],
         "position": position_row(held, names) if held else None,
+        "review": review_row(reviewed, held) if reviewed and held else None,
     }
 
 

@@ -11,16 +11,18 @@ from typing import Any
 from common.domain import strategies
 from common.domain.backtest import Assumptions, BacktestMarket, Counsel, Curve, Result, Setup, excursions, figures
 from common.domain.backtest.market import with_fees
-from common.domain.backtest.reference import NAME, WINDOW, reference_setup
+from common.domain.backtest.reference import NAME, PROFILE, WINDOW, reference_setup
 from common.domain.errors import InvalidInput
 from common.domain.features import snapshot_features
 from common.domain.market import EPOCH, Instrument, Timeframe
 from common.domain.money import BPS
-from common.domain.performance import Report, TradeStats
+from common.domain.performance import Report
 from common.domain.recording import Recording, chosen
 from common.domain.risk.limits import resolve
 from common.domain.strategies import Strategy
 from common.ports.recorded import RecordedCandles
+from common.services.figures import stats
+from common.services.review_backtest import blunders
 
 WARMUP_SPARE = 120
 """Candles before the strategy's own history that the rules of risk look at: the median of the ATR over 100 bars."""
@@ -179,6 +181,8 @@ def document(result: Result, found: Curve) -> dict[str, Any]:
         "max_drawdown_at_closes": found.max_drawdown,
         "exposure": _exposure(found),
         "excursions": _excursions(result),
+        # The reference's limits are set where nothing meets them: nothing could be held against its trades by them.
+        "blunders": None if setup.profile == PROFILE else blunders(result),
         "by_symbol": {name: stats(item) for name, item in performance.by_symbol.items()},
         "by_exit": {name: stats(item) for name, item in performance.by_exit.items()},
     }
@@ -193,27 +197,6 @@ def _flat(performance: Report) -> dict[str, Any]:
         "sortino": curve.sortino,
         "max_drawdown": curve.max_drawdown,
         "days": curve.days,
-    }
-
-
-def stats(item: TradeStats) -> dict[str, Any]:
-    """The figures of some trades."""
-    return {
-        "trades": item.trades,
-        "wins": item.wins,
-        "losses": item.losses,
-        "win_rate": item.win_rate,
-        "profit_factor": item.profit_factor,
-        "expectancy": item.expectancy,
-        "net_profit": item.net_profit,
-        "fees": item.fees,
-        "funding": item.funding,
-        "payoff": item.payoff,
-        "best": item.best,
-        "worst": item.worst,
-        "worst_streak": item.worst_streak,
-        "best_streak": item.best_streak,
-        "average_hold_s": None if item.average_hold is None else item.average_hold.total_seconds(),
     }
 
 

@@ -20,6 +20,8 @@ def snapshot_equity(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> bool:
         closed = uow.positions.closed_since(account_id, midnight)
         day_profit = sum((position.net_profit for position in closed), ZERO)
         unrealised = balance.equity - balance.wallet
-        uow.equity.snapshot(account_id, balance.equity, balance.wallet, unrealised, day_profit, now)
+        # As of when the venue told it, so that what flows in or out afterwards is not in it; a day begins with its own.
+        told_at = balance.at if midnight <= balance.at <= now else now
+        uow.equity.snapshot(account_id, balance.equity, balance.wallet, unrealised, day_profit, told_at)
         uow.commit()
     return True

@@ -15,10 +15,12 @@ from common.services.fleet import Fleet
 from common.services.keep_snapshots import forget_snapshots
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
+from common.services.reconcile_cash import reconcile_cash
 from common.services.refresh_candidates import refresh_candidates
 from common.services.refresh_instruments import refresh_instruments
 from common.services.refresh_sources import refresh_sources
 from common.services.relay_jobs import relay_jobs
+from common.services.review_positions import review_positions
 from common.services.routines import ROUTINES
 from common.services.schedule_scans import schedule_scans
 from common.services.snapshot_equity import snapshot_equity
@@ -80,6 +82,8 @@ TICKS = (
     Tick("visit", lambda fleet: each_account(fleet, monitor_account), venue_s=2, floor_s=0.3),
     Tick("relay", relay_jobs, venue_s=0, floor_s=1),
     Tick("reconcile", lambda fleet: each_account(fleet, reconcile_account), venue_s=60, floor_s=5),
+    Tick("cash", lambda fleet: each_account(fleet, reconcile_cash), venue_s=60, floor_s=5),
+    Tick("review", lambda fleet: each_account(fleet, review_positions), venue_s=300, floor_s=5),
     Tick("equity", lambda fleet: each_account(fleet, snapshot_equity), venue_s=300, floor_s=5),
     Tick("instruments", _refresh, venue_s=3600, floor_s=60),
     Tick("market memory", forget_snapshots, venue_s=0, floor_s=3600),

@@ -1,6 +1,7 @@
 """Postgres: the only room that speaks SQL."""
 
 from common.domain.features import Columns as CandleColumns
+from common.store.accounting import KeptStatement
 from common.store.audit import AuditEntry, AuditHead
 from common.store.flattenings import Flattening
 from common.store.jobs import StageDepth
@@ -24,6 +25,7 @@ __all__ = [
     "FleetCounts",
     "Heartbeat",
     "HeldReservation",
+    "KeptStatement",
     "MissingOutcome",
     "OperatorView",
     "QuarantinedOrder",

@@ -22,6 +22,7 @@ from common.domain.order import Order
 from common.domain.paper import PaperFill, PaperFunding, PaperOrder, PaperPosition
 from common.domain.parameter_version import Activation, ParameterVersion
 from common.domain.position import Position
+from common.domain.postings import CashFlow
 from common.domain.risk.book import Halt
 from common.domain.risk.verdict import Reservation
 from common.domain.signal import Signal
@@ -135,6 +136,7 @@ DECISION = Codec(Decision, nested={"veto": "veto_"})
 ORDER = Codec(Order, nested={"intent": ""}, renamed={"order_id": "id"})
 FILL = Codec(Fill)
 FUNDING = Codec(Funding)
+CASH_FLOW = Codec(CashFlow)
 POSITION = Codec(Position, whole=frozenset({"exits"}))
 RESERVATION = Codec(Reservation)
 PARAMETER_VERSION = Codec(ParameterVersion)

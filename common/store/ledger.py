@@ -218,9 +218,16 @@ class Fundings:
     def of_position(self, position_id: UUID) -> list[Funding]:
         """Payments of the position, oldest first."""
         table = tables.fundings
-        statement = select(table).where(table.c.position_id == position_id)
-        rows = self._session.all(statement.order_by(table.c.occurred_at, table.c.income_id))
-        return [FUNDING.value(row) for row in rows]
+        return self._where(table.c.position_id == position_id)
+
+    def of_account(self, account_id: UUID) -> list[Funding]:
+        """Every payment the account ever made or got, oldest first."""
+        return self._where(tables.fundings.c.account_id == account_id)
+
+    def _where(self, condition: Any) -> list[Funding]:
+        table = tables.fundings
+        statement = select(table).where(condition).order_by(table.c.occurred_at, table.c.income_id)
+        return [FUNDING.value(row) for row in self._session.all(statement)]
 
     def last_at(self, account_id: UUID) -> datetime | None:
         """When the account last paid or got funding, as far as booked."""

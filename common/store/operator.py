@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Table, select
 
+from common.domain.blunder import Reviewed
 from common.domain.capability import CapabilityRecord
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.fill import Fill
@@ -23,6 +24,7 @@ from common.domain.risk.book import Environment, Halt, TradingState
 from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscription, Tenant
 from common.store import tables
+from common.store.accounting import review_of
 from common.store.audit import AuditEntry, AuditHead
 from common.store.capability_records import CapabilityRecords
 from common.store.codecs import (
@@ -322,7 +324,7 @@ class OperatorView:
         """All that belongs to the story of a signal, advice, decision, order, position or job, each oldest first.
 
         An order may also be named by its client order id. Keys: signals, advice, decisions, orders, fills, positions,
-        jobs, audit. None when nothing is known under that id.
+        reviews, jobs, audit. None when nothing is known under that id.
         """
         subject_id = self._identity(subject)
         if subject_id is None:
@@ -339,6 +341,7 @@ class OperatorView:
             "orders": orders,
             "fills": self._story(tables.fills, FILL, "occurred_at", position_id=position_ids),
             "positions": self._story(tables.positions, POSITION, "opened_at", id=position_ids),
+            "reviews": self._reviews(position_ids),
             "jobs": self._story(tables.jobs, JOB, "created_at", correlation_id=[*signals, subject_id], id=[subject_id]),
         }
         subjects = [
@@ -366,6 +369,11 @@ class OperatorView:
                     key = tuple(row._mapping[column.name] for column in table.primary_key)
                     found.setdefault(key, codec.value(row))
         return list(found.values())
+
+    def _reviews(self, positions: list[UUID]) -> list[Reviewed]:
+        table = tables.reviews
+        statement = select(table).where(table.c.position_id.in_(positions)).order_by(table.c.closed_at)
+        return [review_of(row) for row in self._session.all(statement)] if positions else []
 
     def _audit(self, subjects: list[str]) -> list[AuditEntry]:
         rows = self._session.all(

@@ -201,6 +201,13 @@ class Risk:
         row = {"tenant_id": self._session.tenant(), "account_id": account_id, "symbol": symbol, "until": until}
         self._session.put(tables.symbol_cooldowns, row)
 
+    def scale_peak(self, account_id: UUID, factor: Decimal) -> None:
+        """Multiply the highest equity seen by `factor`: what was withdrawn was not lost."""
+        self._session.execute(
+            "UPDATE account_risk SET peak_equity = peak_equity * :factor WHERE account_id = :account",
+            {"account": account_id, "factor": factor},
+        )
+
     def raise_peak(self, account_id: UUID, equity: Decimal) -> None:
         """Remember `equity` if it is the highest seen since the last cool-down."""
         statement = "UPDATE account_risk SET peak_equity = :equity WHERE account_id = :id AND peak_equity < :equity"

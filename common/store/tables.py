@@ -704,9 +704,56 @@ positions = _tenant_table(
         "closed_at",
         postgresql_where=text("closed_at IS NOT NULL"),
     ),
+    Index(None, "tenant_id", "closed_at", postgresql_where=text("closed_at IS NOT NULL")),
     Index(None, "tenant_id", "account_id", "instrument", "opened_at"),
     Index(None, "opened_at"),
     Index(None, "signal_id"),
+)
+
+cash_flows = _tenant_table(
+    "cash_flows",
+    ("account_id", "kind", "income_id"),
+    _uuid("account_id"),
+    _text("venue"),
+    _text("kind"),
+    _text("income_id"),
+    _money("amount"),
+    _text("asset"),
+    _text("note"),
+    _time("occurred_at"),
+    _of_account(),
+)
+
+statements = _tenant_table(
+    "statements",
+    ("account_id",),
+    _uuid("account_id"),
+    _text("asset"),
+    _money("wallet"),
+    _money("expected"),
+    _text("first_difference"),
+    _time("checked_at"),
+    _time("agreed_at"),
+    _time("differs_since", nullable=True),
+    _time("alerted_at", nullable=True),
+    _of_account(),
+)
+
+reviews = _tenant_table(
+    "reviews",
+    ("position_id",),
+    _uuid("position_id"),
+    _uuid("account_id"),
+    Column("labels", ARRAY(Text()), nullable=False),
+    _count("severity"),
+    _text("grade"),
+    _document("evidence"),
+    _time("closed_at"),
+    _time("reviewed_at"),
+    _of_account(),
+    ForeignKeyConstraint(["tenant_id", "position_id"], ["positions.tenant_id", "positions.id"]),
+    Index(None, "tenant_id", "closed_at"),
+    Index(None, "closed_at"),
 )
 
 quarantine = _tenant_table(

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from common.domain.errors import Permanent
 from common.domain.job import JobRef
+from common.store.accounting import CashFlows, Recent, Reviews, Statements
 from common.store.audit import Audit
 from common.store.capability_records import CapabilityRecords
 from common.store.errors import translated, translated_commit
@@ -216,6 +217,26 @@ class UnitOfWork:
     def positions(self) -> Positions:
         """What is and was held."""
         return Positions(self.session)
+
+    @cached_property
+    def recent(self) -> Recent:
+        """What was closed last."""
+        return Recent(self.session)
+
+    @cached_property
+    def cash_flows(self) -> CashFlows:
+        """What moved wallets beside trading."""
+        return CashFlows(self.session)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """Whether wallets hold what our book says."""
+        return Statements(self.session)
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        """What was wrong with closed positions."""
+        return Reviews(self.session)
 
     @cached_property
     def quarantine(self) -> Quarantine:

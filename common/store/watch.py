@@ -135,6 +135,12 @@ class Equity:
         statement = page(tables.equity, tables.equity.c.occurred_at, limit, before, account_id=account_id)
         return [EquitySnapshot(**row._mapping) for row in self._session.all(statement)]
 
+    def since(self, account_id: UUID, since: datetime) -> builtins.list[EquitySnapshot]:
+        """The account's snapshots at `since` or later, oldest first."""
+        table = tables.equity
+        statement = select(table).where(table.c.account_id == account_id, table.c.occurred_at >= since)
+        return [EquitySnapshot(**row._mapping) for row in self._session.all(statement.order_by(table.c.occurred_at))]
+
 
 class Heartbeats:
     """Signs of life."""

@@ -16,6 +16,7 @@ from common.domain import matching
 from common.domain.errors import Refused
 from common.domain.market import Candle, Instrument, InstrumentStatus, Level, OrderBook
 from common.domain.matching import Observation, Outcome, Refusal
+from common.domain.money import BOOKED
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus, OrderType
 from common.domain.paper import PaperAccount, PaperPosition
 from tests.clocks import NOON
@@ -142,7 +143,7 @@ def test_wallet_and_holdings_are_what_the_fills_add_up_to(trades: list[tuple[Ord
     equity = account.wallet + matching.unrealised(account, {SYMBOL: mark})
     assert matching.held(account, SYMBOL) == held
     # Each realised profit is booked to eight decimals.
-    assert abs(equity - (10_000 + cash - fees + mark * held)) <= len(trades) * matching.BOOKED
+    assert abs(equity - (10_000 + cash - fees + mark * held)) <= len(trades) * BOOKED
     assert account.next_number == 1 + 2 * len(trades)
 
 

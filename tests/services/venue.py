@@ -13,6 +13,7 @@ from common.domain.errors import NotFound, OutcomeUnknown, Refused
 from common.domain.market import Candle, Instrument, Level, MarketState, OrderBook, Timeframe
 from common.domain.money import ZERO
 from common.domain.order import OrderIntent, OrderSide, OrderStatus, OrderType
+from common.domain.postings import EntryKind, Movement
 from common.ports.venue import VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -100,6 +101,19 @@ class Ledger:
     fills: list[VenueFill] = field(default_factory=list)
     held: dict[str, Decimal] = field(default_factory=dict)
     cash: Decimal = Decimal(100_000)
+    entries: dict[str, Decimal] = field(default_factory=dict)
+    wallet: Decimal = Decimal(100_000)
+    moved: list[Movement] = field(default_factory=list)
+
+    def trade(self, symbol: str, signed: Decimal, price: Decimal) -> Decimal:
+        """What an execution realises, in the simplest of ways: the average entry, one net position."""
+        held, entry = self.held.get(symbol, ZERO), self.entries.get(symbol, ZERO)
+        closing = min(abs(held), abs(signed)) if held * signed < ZERO else ZERO
+        left, opening = abs(held) - closing, abs(signed) - closing
+        if left + opening:
+            self.entries[symbol] = (left * entry + opening * price) / (left + opening)
+        self.held[symbol] = held + signed
+        return (closing * (price - entry) * (1 if held > ZERO else -1)).quantize(Decimal("1e-8"))
 
 
 class ScriptedVenue:
@@ -194,9 +208,24 @@ class ScriptedVenue:
             f"t{self._next()}", number, None, symbol, side, quantity, price, fee, "USDT", False, self._clock.now()
         )
         ledger.fills.append(fill)
-        ledger.held[symbol] = ledger.held.get(symbol, ZERO) + quantity * side.sign
+        profit = ledger.trade(symbol, quantity * side.sign, price)
         ledger.cash -= quantity * price * side.sign + fee
+        for kind, amount in ((EntryKind.REALISED, profit), (EntryKind.FEE, -fee)):
+            self._move(ledger, Movement(kind, fill.trade_id, symbol, amount, "USDT", fill.occurred_at, "trade"))
         return fill
+
+    @staticmethod
+    def _move(ledger: Ledger, movement: Movement) -> None:
+        ledger.wallet += movement.amount
+        ledger.moved.append(movement)
+
+    def move(self, account_id: UUID, amount: str, kind: EntryKind = EntryKind.TRANSFER, symbol: str = "") -> Movement:
+        """Let the wallet move for a reason other than a trade."""
+        ledger, signed = self.ledger(account_id), Decimal(amount)
+        moved = Movement(kind, f"m{self._next()}", symbol, signed, "USDT", self._clock.now(), kind.name)
+        self._move(ledger, moved)
+        ledger.cash += signed
+        return moved
 
     def tick(self) -> None:
         """Late requests arrive, stops trigger."""
@@ -239,6 +268,7 @@ class ScriptedDoor:
         self.fails: dict[str, BaseException] = {}
         self.when: dict[str, Callable[[], None]] = {}
         self.payments: list[VenueFunding] = []
+        self.tells = True
 
     @property
     def ledger(self) -> Ledger:
@@ -303,11 +333,16 @@ class ScriptedDoor:
         self._pass("balance")
         value = sum((q * self._venue.prices[s] for s, q in self.ledger.held.items()), ZERO)
         equity = self.ledger.cash + value
-        return VenueBalance("USDT", equity, equity, equity)
+        return VenueBalance("USDT", self.ledger.wallet, equity, equity)
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
         """What we paid in."""
         return [item for item in self.payments if item.occurred_at >= since]
+
+    def statement(self, since: datetime) -> Sequence[Movement]:
+        """What moved the wallet, unless this venue keeps no list."""
+        self._pass("statement")
+        return [item for item in self.ledger.moved if self.tells and item.occurred_at >= since]
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Nothing but a door that may fail."""

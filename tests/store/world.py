@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import psycopg
 
 from common.domain.advice import Advice, AdviceReason, AdviceVerdict, AdvisorFallback, advice_id
+from common.domain.blunder import BlunderLabel, Evidence, Grade, Review, Reviewed
 from common.domain.decision import Decision, DecisionOutcome, decision_id
 from common.domain.fill import Fill, Funding
 from common.domain.job import Stage
@@ -29,11 +30,13 @@ from common.domain.order import (
 from common.domain.paper import PaperFill, PaperFunding, PaperOrder, PaperPosition
 from common.domain.parameter_version import ParameterState, ParameterVersion
 from common.domain.position import Position, position_id
+from common.domain.postings import CashFlow, FlowKind
 from common.domain.risk.book import Environment, HaltMode, HaltScope, TradingState
 from common.domain.risk.verdict import Level, Reservation, Rule, Veto
 from common.domain.signal import NAMESPACE, ExitPlan, Side, Signal, signal_id
 from common.domain.tenant import Account, Subscription, Tenant
 from common.store import Store
+from common.store.accounting import KeptStatement
 from tests.clocks import NOON
 
 VENUE, SYMBOL, TIMEFRAME, STRATEGY = "simulator", "BTC/USDT:USDT", "5m", "ema_crossover"
@@ -313,6 +316,43 @@ def closed(house: House, number: int, profit: int, at: datetime) -> Position:
     )
 
 
+def cash_flow(house: House, income_id: str = "c1", **changes: Any) -> CashFlow:
+    """A deposit of the house."""
+    came = CashFlow(
+        tenant_id=house.id,
+        account_id=house.account.id,
+        venue=VENUE,
+        kind=FlowKind.TRANSFER,
+        income_id=income_id,
+        amount=Decimal("250.5"),
+        asset="USDT",
+        note="TRANSFER",
+        occurred_at=NOON + timedelta(minutes=1),
+    )
+    return replace(came, **changes)
+
+
+def statement(house: House, **changes: Any) -> KeptStatement:
+    """The last comparison of the house's wallet, which agreed."""
+    agreed = KeptStatement(house.account.id, "USDT", Decimal(10000), Decimal(10000), "", NOON, NOON)
+    return replace(agreed, **changes)
+
+
+def reviewed(house: House, number: int = 0, **changes: Any) -> Reviewed:
+    """The review of the house's position on the `number`-th signal."""
+    found = Review((BlunderLabel.LATE_EXIT, BlunderLabel.PREMATURE_EXIT), 50, Grade.MISTAKE)
+    judged = Reviewed(
+        tenant_id=house.id,
+        account_id=house.account.id,
+        position_id=intent(house, number).position_id,
+        review=found,
+        evidence=Evidence(entry_spread_bps=Decimal("1.25"), planned_hold=timedelta(hours=1)),
+        closed_at=NOON + timedelta(minutes=number),
+        reviewed_at=NOON + timedelta(hours=1),
+    )
+    return replace(judged, **changes)
+
+
 def decision(house: House, number: int = 0, **changes: Any) -> Decision:
     """The house's refusal of the `number`-th signal."""
     subject = signal(number)
@@ -361,6 +401,9 @@ def furnish(world: World, house: House) -> None:
         uow.fills.add(fill(house))
         uow.fundings.add(funding(house))
         uow.positions.add(position(house))
+        uow.cash_flows.add(cash_flow(house))
+        uow.statements.keep(statement(house))
+        uow.reviews.add(reviewed(house))
         uow.quarantine.add(account, SYMBOL, "v-9", None, "a stranger", now)
         uow.equity.snapshot(account, Decimal(10100), Decimal(10000), Decimal(100), Decimal(0), now)
         uow.audit.append("order", str(entry(house).id), {"to": "intended"}, now)

@@ -12,6 +12,7 @@ from common.domain.errors import Transient
 from common.domain.market import Candle, Instrument, InstrumentStatus, Level, OrderBook, Timeframe
 from common.domain.money import ZERO
 from common.domain.order import OrderSide, OrderStatus
+from common.domain.postings import EntryKind, Movement
 from common.ports.venue import VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,6 +131,50 @@ def funding_of(income: Mapping[str, Any]) -> VenueFunding:
         amount=exact(income.get("amount"), "a funding payment"),
         asset=str(income.get("code") or ""),
         occurred_at=when,
+    )
+
+
+_BINANCE_INCOMES = {
+    "REALIZED_PNL": EntryKind.REALISED,
+    "COMMISSION": EntryKind.FEE,
+    "FUNDING_FEE": EntryKind.FUNDING,
+    "TRANSFER": EntryKind.TRANSFER,
+    "INTERNAL_TRANSFER": EntryKind.TRANSFER,
+    "CROSS_COLLATERAL_TRANSFER": EntryKind.TRANSFER,
+    "COIN_SWAP_DEPOSIT": EntryKind.TRANSFER,
+    "COIN_SWAP_WITHDRAW": EntryKind.TRANSFER,
+    "STRATEGY_UMFUTURES_TRANSFER": EntryKind.TRANSFER,
+}
+"""Binance USD-M incomeType; what is not named here (bonus, rebate, insurance, …) is money from elsewhere."""
+
+_OF_TRADES = frozenset({EntryKind.REALISED, EntryKind.FEE})
+_TRANSFERS = frozenset({"transfer", "deposit", "withdrawal"})
+
+
+def movement_of(entry: Mapping[str, Any], client: Any) -> Movement | None:
+    """ccxt's ledger entry as a movement of the wallet; None for what this venue tells elsewhere (trades, fees, funding).
+
+    Binance tells every kind apart and gives ids that are unique within one kind; raises Transient on nonsense.
+    """
+    info = entry.get("info") or {}
+    when = instant(entry.get("timestamp"), "the time of a movement")
+    asset, identity = str(entry.get("currency") or ""), str(entry.get("id") or "")
+    if "incomeType" in info:
+        word = str(info["incomeType"])
+        kind = _BINANCE_INCOMES.get(word, EntryKind.OTHER)
+        market_id = str(info.get("symbol") or "")
+        symbol = str(client.safe_symbol(market_id, None, None, "swap")) if market_id else ""
+        amount = exact(info.get("income"), "a movement of the wallet")
+        reference = str(info.get("tradeId") or "") if kind in _OF_TRADES else identity
+        if kind in {EntryKind.OTHER, EntryKind.TRANSFER}:
+            reference, symbol = f"{word} {identity}", ""
+        return Movement(kind, reference, symbol, amount, asset, when, word)
+    if entry.get("type") not in _TRANSFERS:
+        return None
+    amount = abs(exact(entry.get("amount"), "a movement of the wallet"))
+    signed = -amount if entry.get("direction") == "out" else amount
+    return Movement(
+        EntryKind.TRANSFER, identity or f"{milliseconds(when)}", "", signed, asset, when, str(entry["type"])
     )
 
 

@@ -18,6 +18,7 @@ from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
 from common.domain.errors import NotFound, NotNow, OutcomeUnknown, Refused, Transient
 from common.domain.money import ZERO
 from common.domain.order import OrderIntent, OrderRole, OrderType
+from common.domain.postings import EntryKind, Movement
 from common.ports.clock import Clock
 from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Credentials, VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
@@ -366,6 +367,28 @@ class CcxtVenue:
                 (item for item in found.values() if item.occurred_at >= since),
                 key=lambda item: (item.occurred_at, item.income_id),
             )
+
+        return self._ask(ask)
+
+    def statement(self, since: datetime) -> Sequence[Movement]:
+        """Every movement of the wallet since `since`, oldest first: of Binance all kinds, of others transfers alone."""
+
+        def ask(client: Any) -> list[Movement]:
+            if self._row.market_type != "swap" or not client.has.get("fetchLedger"):
+                return []
+            self._clients.with_markets(client)
+            found: dict[tuple[EntryKind, str, str], Movement] = {}
+            start = parsing.milliseconds(since)
+            while True:
+                page = client.fetch_ledger(None, start, _PAGE)
+                lines = [line for line in (parsing.movement_of(entry, client) for entry in page) if line is not None]
+                fresh = [line for line in lines if line.item not in found]
+                found |= {line.item: line for line in fresh}
+                if len(page) < _PAGE or not fresh:
+                    break
+                start = max(int(entry["timestamp"]) for entry in page)
+            told = (line for line in found.values() if line.occurred_at >= since)
+            return sorted(told, key=lambda line: (line.occurred_at, line.item))
 
         return self._ask(ask)
 

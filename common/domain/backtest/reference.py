@@ -11,6 +11,7 @@ from common.domain.risk.limits import Limits
 from common.domain.strategies import Strategy, get
 
 NAME = "ema_rsi_reference"
+PROFILE = "reference"
 
 WINDOW = (datetime(2021, 1, 1, tzinfo=UTC), datetime(2021, 7, 1, tzinfo=UTC))
 """The candles every engine is given: opened at or after the first and before the second, none to warm up on."""
@@ -86,5 +87,5 @@ def reference_setup(markets: tuple[BacktestMarket, ...], strategy: Strategy | No
         equity=WALLET,
         assumptions=FRICTIONLESS,
         expires_in=timedelta(days=10_000),
-        profile="reference",
+        profile=PROFILE,
     )
