@@ -183,7 +183,7 @@ def without_flows(points: Iterable[EquityPoint], flows: Iterable[Flow]) -> list[
         while later and later[0].occurred_at <= after.occurred_at:
             flowed += later.popleft().amount
         if before.equity > ZERO:
-            worth *= (after.equity - flowed) / before.equity
+            worth = worth * (after.equity - flowed) / before.equity
         grown.append(EquityPoint(after.occurred_at, worth))
     return grown
 

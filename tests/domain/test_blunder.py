@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.domain.blunder import SEVERITIES, BlunderLabel, Evidence, Grade, grade_of, review
+from common.domain.blunder import SEVERITIES, BlunderLabel, Evidence, Grade, Review, counts_of, grade_of, review
 from common.domain.position import Position
 from common.domain.signal import ExitPlan, Side
 from tests.domain.risk_world import NOW, D
@@ -92,3 +92,18 @@ def test_the_grade_is_the_worst_labels() -> None:
     ]
     both = review(LOST, Evidence(return_after=D("-0.02"), was_forbidden=True))
     assert (both.labels[0], both.severity, both.grade) == (L.TRADED_DURING_FORBIDDEN, 90, Grade.BLUNDER)
+
+
+def test_reviews_are_counted_with_every_grade_and_label_named() -> None:
+    wrong = review(LOST, Evidence(planned_hold=HELD * 4, return_after=D("-0.02")))
+    found = counts_of([wrong, Review((), 0, Grade.NOT_A_MISTAKE)])
+    assert found.reviewed == 2
+    assert {grade: count for grade, count in found.grades.items() if count} == {
+        Grade.NOT_A_MISTAKE: 1,
+        Grade.MISTAKE: 1,
+    }
+    assert {label: count for label, count in found.labels.items() if count} == {
+        L.WRONG_DIRECTION: 1,
+        L.PREMATURE_EXIT: 1,
+    }
+    assert (set(found.grades), set(found.labels)) == (set(Grade), set(L))

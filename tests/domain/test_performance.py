@@ -198,3 +198,69 @@ def test_groups_add_up_to_the_whole(profits: list[Decimal]) -> None:
     report = performance.report(trades, [])
     assert sum(item.net_profit for item in report.by_strategy.values()) == report.trades.net_profit
     assert sum(report.daily_profit.values()) == report.trades.net_profit
+
+
+def flow(hours: float, amount: object) -> performance.Flow:
+    return performance.Flow(START + hours * HOUR, D(str(amount)))
+
+
+def equities(points: list[EquityPoint]) -> list[Decimal]:
+    return [point.equity for point in points]
+
+
+def test_a_deposit_is_no_profit_and_a_withdrawal_no_loss() -> None:
+    days = curve(100, 160, 176, 88)
+    grown = performance.without_flows(days, [flow(1, 50), flow(50, "-88")])
+    # 10 % on the first day, 10 % on the second, nothing on the third.
+    assert equities(grown) == [D(100), D(110), D(121), D(121)]
+    assert performance.curve_stats(grown).max_drawdown == 0
+    assert performance.curve_stats(days).max_drawdown == D("0.5")
+
+
+def test_a_curve_without_flows_is_itself_and_what_came_before_it_is_part_of_it() -> None:
+    days = curve(100, 160)
+    assert performance.without_flows(days, []) == days
+    assert performance.without_flows(days, [flow(0, 50), flow(-5, 1)]) == days
+    assert performance.without_flows([], [flow(1, 1)]) == []
+
+
+def test_a_flow_counts_to_the_point_at_its_own_instant_and_none_beyond_the_last_point() -> None:
+    grown = performance.without_flows(curve(100, 150, 150), [flow(24, 50), flow(60, 7)])
+    assert equities(grown) == [D(100), D(100), D(100)]
+
+
+def test_while_nothing_is_there_to_earn_on_the_curve_stands_still() -> None:
+    grown = performance.without_flows(curve(100, 0, 50, 55), [flow(1, -100), flow(25, 50)])
+    assert equities(grown) == [D(100), D(100), D(100), D(110)]
+
+
+def test_accounts_are_added_up_and_one_that_comes_later_is_a_flow() -> None:
+    first, second = (
+        curve(100, 110, 121),
+        [EquityPoint(START + 30 * HOUR, D(500)), EquityPoint(START + 48 * HOUR, D(550))],
+    )
+    points, flows = performance.together([first, second, []])
+    assert equities(points) == [D(100), D(110), D(610), D(671)]
+    assert flows == [flow(30, 500)]
+    assert equities(performance.without_flows(points, flows)) == [D(100), D(110), D(110), D(121)]
+    assert performance.together([]) == ([], [])
+
+
+def test_accounts_of_the_same_instant_begin_together() -> None:
+    points, flows = performance.together([curve(100), curve(50)])
+    assert (equities(points), flows) == ([D(150)], [flow(0, 50)])
+    assert performance.without_flows(points, flows) == points
+
+
+@given(st.lists(st.decimals("1", "1000", places=2), min_size=2, max_size=8), st.decimals("-1000", "1000", places=2))
+def test_a_flow_changes_nothing_of_what_was_earned_beside_it(levels: list[Decimal], amount: Decimal) -> None:
+    points = curve(*levels)
+    moved = [EquityPoint(points[0].occurred_at, points[0].equity)]
+    moved += [EquityPoint(point.occurred_at, point.equity + amount) for point in points[1:]]
+    grown = performance.without_flows(moved, [flow(1, amount)])
+    assert abs(grown[1].equity - levels[1]) < D("1e-20")
+
+
+def test_the_last_days_are_all_there_and_zero_where_nothing_was_closed() -> None:
+    days = performance.last_days({date(2026, 3, 1): D(4), date(2026, 1, 1): D(9)}, date(2026, 3, 2), 3)
+    assert days == {date(2026, 2, 28): D(0), date(2026, 3, 1): D(4), date(2026, 3, 2): D(0)}
