@@ -240,7 +240,7 @@ class Performance(TradeFigures):
     """What a tenant earned; ratios and drawdowns are of the curve without flows."""
 
     tenant: str
-    now: Instant
+    as_of: Instant
     since: Instant | None
     risk_free: Amount
     streak: int

@@ -174,9 +174,10 @@ def _of_fills(fills: Iterable[Fill]) -> Iterator[Entry]:
 
 
 def _contract(fill: Fill, holding: _Holding, settle: str) -> tuple[Posting, ...]:
-    before = holding.cost
+    before = booked(holding.cost)
     exact = holding.apply(fill.quantity * fill.side.sign, fill.price)
-    profit, bought = booked(exact), holding.cost - before
+    # The cost is carried to eight decimals, so that nothing is left of it once the position is flat.
+    profit, bought = booked(exact), booked(holding.cost) - before
     moved = (
         (Book.POSITION, bought),
         (Book.CONTRACT, -bought),

@@ -41,6 +41,8 @@ _DAY = timedelta(days=1)
 def read_performance(fleet: Fleet, tenant_id: UUID, *, days: int | None = None, risk_free: Decimal = RISK_FREE) -> Row:
     """Performance of a tenant over all its accounts in the last `days` (everything without), as plain values.
 
+    Days count back from `as_of`, the last moment at which a venue told of an account.
+
     Sharpe, Sortino, return and drawdowns are of the curve without flows; profits are those of closed positions, after
     fees and funding. Accounts are added up as they are: their settle assets are taken to be worth the same. Raises
     InvalidInput for a number of days or a rate that cannot be meant, NotFound for no such tenant.
@@ -49,11 +51,10 @@ def read_performance(fleet: Fleet, tenant_id: UUID, *, days: int | None = None, 
         raise InvalidInput("days", days, f"a number from 1 to {DAYS_MAX}")
     if not risk_free.is_finite() or not -1 < risk_free < 1:
         raise InvalidInput("risk_free", risk_free, "a yearly rate as a fraction, such as 0.045")
-    now = fleet.clock.now()
-    since = _BEGINNING if days is None else now - timedelta(days=days)
     with fleet.store.unit_of_work(tenant_id) as uow:
-        name = name_of(uow, tenant_id)
-        accounts = uow.accounts.list()
+        name, accounts = name_of(uow, tenant_id), uow.accounts.list()
+        now = _as_of(fleet, uow, accounts)
+        since = _BEGINNING if days is None else now - timedelta(days=days)
         closed = [item for account in accounts for item in uow.positions.closed_since(account.id, since)]
         flows = [flow for account in accounts for flow in uow.cash_flows.of_account(account.id)]
         curves = [_curve(uow, account, since) for account in accounts]
@@ -64,7 +65,7 @@ def read_performance(fleet: Fleet, tenant_id: UUID, *, days: int | None = None, 
     found = report(closed, grown, risk_free=risk_free)
     return {
         "tenant": name,
-        "now": encode(now),
+        "as_of": encode(now),
         "since": None if days is None else encode(since),
         "risk_free": encode(risk_free),
         **_trades(found),
@@ -76,6 +77,13 @@ def read_performance(fleet: Fleet, tenant_id: UUID, *, days: int | None = None, 
         **_groups(found, now),
         "curve": _thinned(points, grown),
     }
+
+
+def _as_of(fleet: Fleet, uow: UnitOfWork, accounts: Sequence[Account]) -> datetime:
+    """The last moment the ledger knows of: a fleet at rest has no today."""
+    balances = [balance for account in accounts if (balance := uow.accounts.balance(account.id)) is not None]
+    told = max((balance.at for balance in balances), default=None)
+    return fleet.clock.now() if told is None else min(told, fleet.clock.now())
 
 
 def _curve(uow: UnitOfWork, account: Account, since: datetime) -> list[EquityPoint]:

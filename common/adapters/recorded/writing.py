@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
+
+_WIDE = Context(prec=80)
 
 
 def write_rows(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
@@ -28,8 +31,21 @@ def write_file(folder: Path, name: str, kind: str, rows: Sequence[Mapping[str, A
     if kind == "parquet":
         pq.write_table(table, path)
     else:
-        csv.write_csv(table, path)
+        csv.write_csv(_spelt(table), path)
     return path
+
+
+def _spelt(table: pa.Table) -> pa.Table:
+    """`table` with decimals written out: Arrow's CSV would have 0E-8 for nothing, and zeros up to the longest number."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_decimal(column.type):
+            texts = [None if item is None else _digits(item) for item in table.column(place).to_pylist()]
+            table = table.set_column(place, column.name, pa.array(texts, pa.string()))
+    return table
+
+
+def _digits(number: Decimal) -> str:
+    return format(number.normalize(_WIDE), "f")
 
 
 def _plain(value: Any) -> Any:
