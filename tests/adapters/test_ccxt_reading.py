@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import ccxt
 import pytest
 
-from common.adapters.ccxt_venue import CAPABILITIES, CcxtVenue, Connection, capability
+from common.adapters.ccxt_venue import CAPABILITIES, CcxtVenue, Connection, capability, parsing
 from common.adapters.ccxt_venue.client import Guarded, connect, rebase
 from common.adapters.ccxt_venue.redaction import redact
 from common.domain.errors import InvalidInput, NotFound, Permanent, Refused, Transient
 from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.order import OrderSide, OrderStatus
+from common.domain.postings import EntryKind
 from common.ports.venue import Credentials
 from tests.adapters.binance_script import (
     KEY,
@@ -161,6 +162,65 @@ def test_fills_name_our_order_which_is_asked_for_once(server: ScriptedServer, cl
     account = venue(server, clock)
     assert [account.fills(SYMBOL, NOON - timedelta(hours=1))[0].client_order_id for _ in range(2)] == ["twemine"] * 2
     assert len(server.asked("GET", "/fapi/v1/order")) == 1
+
+
+def income(number: int, kind: str, amount: str, at_ms: int, symbol: str = "BTCUSDT", trade: str = "") -> dict[str, Any]:
+    return {
+        "symbol": symbol, "incomeType": kind, "income": amount, "asset": "USDT", "info": "", "time": at_ms,
+        "tranId": number, "tradeId": trade,
+    }  # fmt: skip
+
+
+def test_the_statement_tells_every_movement_of_the_wallet_apart(server: ScriptedServer, clock: ManualClock) -> None:
+    rows = [
+        income(7, "COMMISSION", "-0.01200000", NOON_MS, trade="55"),
+        income(7, "REALIZED_PNL", "1.23456789", NOON_MS, trade="55"),
+        income(8, "FUNDING_FEE", "-0.5", NOON_MS + 1),
+        income(9, "TRANSFER", "250.5", NOON_MS + 2, symbol=""),
+        income(9, "WELCOME_BONUS", "5", NOON_MS + 3, symbol=""),
+        income(1, "TRANSFER", "99", NOON_MS - 1, symbol=""),
+    ]
+    server.on("GET", "/fapi/v1/income", Answer(200, rows))
+    told = venue(server, clock).statement(NOON)
+    assert {(item.kind, item.reference, item.instrument, item.amount) for item in told} == {
+        (EntryKind.FEE, "55", SYMBOL, Decimal("-0.01200000")),
+        (EntryKind.REALISED, "55", SYMBOL, Decimal("1.23456789")),
+        (EntryKind.FUNDING, "8", SYMBOL, Decimal("-0.5")),
+        (EntryKind.TRANSFER, "TRANSFER 9", "", Decimal("250.5")),
+        (EntryKind.OTHER, "WELCOME_BONUS 9", "", Decimal(5)),
+    }
+    assert [item.occurred_at for item in told] == sorted(item.occurred_at for item in told)
+    assert {item.asset for item in told} == {"USDT"}
+
+
+def test_a_long_statement_is_read_to_its_last_page_each_line_once(server: ScriptedServer, clock: ManualClock) -> None:
+    rows = [income(number, "TRANSFER", "1", NOON_MS + number, symbol="") for number in range(1500)]
+
+    def page(request: Request) -> Answer:
+        start = int(request.said["startTime"])
+        return Answer(200, [row for row in rows if row["time"] >= start][: int(request.said["limit"])])
+
+    server.on("GET", "/fapi/v1/income", page)
+    told = venue(server, clock).statement(NOON)
+    assert [item.reference for item in told] == [f"TRANSFER {number}" for number in range(1500)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "kind", "amounts"),
+    [("in", "deposit", ["7"]), ("out", "withdrawal", ["-7"]), ("out", "transfer", ["-7"]), ("in", "trade", [])],
+)
+def test_of_other_venues_transfers_alone_are_told(direction: str, kind: str, amounts: list[str]) -> None:
+    entry = {
+        "id": "x1", "timestamp": NOON_MS, "currency": "USDC", "amount": "7", "direction": direction, "type": kind,
+        "info": {},
+    }  # fmt: skip
+    found = parsing.movement_of(entry, None)
+    assert [str(item.amount) for item in [found] if item] == amounts
+
+
+def test_a_spot_account_has_no_statement(server: ScriptedServer, clock: ManualClock) -> None:
+    link_ = Connection(capability("binance"), "testnet", base_url=server.url, is_paced=False)
+    assert list(CcxtVenue(link_, clock, Credentials(KEY, SECRET, {})).statement(NOON)) == []
 
 
 def test_fundings_are_read_to_the_last_page_each_once(server: ScriptedServer, clock: ManualClock) -> None:

@@ -20,6 +20,7 @@ from common.domain.errors import OutcomeUnknown, Refused
 from common.domain.market import Instrument
 from common.domain.money import floor_to
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus, OrderType
+from common.domain.postings import EntryKind
 from common.domain.risk.book import Environment
 from common.domain.tenant import Account
 from common.ports.venue import Credentials, Venue, VenueOrder
@@ -304,6 +305,23 @@ def test_a_new_account_has_no_orders_positions_fills_or_fundings(house: House) -
     venue = house.venue
     assert [list(venue.open_orders()), list(venue.positions()), list(venue.fills(SYMBOL, epoch(house)))] == [[], [], []]
     assert list(venue.fundings(epoch(house))) == []
+
+
+def test_the_statement_tells_what_fundings_tells_by_the_same_ids(house: House) -> None:
+    house.enter()
+    paid = eventually(lambda: house.venue.fundings(epoch(house)), 60)
+    told = [line for line in house.venue.statement(epoch(house)) if line.kind is EntryKind.FUNDING]
+    assert {item.income_id for item in paid} <= {line.reference for line in told}
+    assert [line.amount for line in told][: len(paid)] == [item.amount for item in paid]
+
+
+def test_a_wallet_is_its_opening_and_what_moved_it_since(house: House) -> None:
+    opening = house.venue.balance().wallet
+    began = house.clock.now()
+    house.enter()
+    fills = house.venue.fills(SYMBOL, began - timedelta(minutes=5))
+    moved = sum((line.amount for line in house.venue.statement(began) if line.kind is EntryKind.FUNDING), Decimal(0))
+    assert house.venue.balance().wallet == opening - sum(fill.fee for fill in fills) + moved
 
 
 def test_window_and_horizon_are_known_and_stretched_by_the_rate(house: House) -> None:

@@ -19,11 +19,16 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from cli.accounting import sparkline
 from cli.main import app
+from common.domain.errors import InvalidInput
 from common.domain.snapshot import MarketSnapshot
 from common.services.fleet import Fleet
 from common.services.ingest_candles import ingest_candles
 from common.services.keep_snapshots import keep_snapshots
+from common.services.reconcile_cash import reconcile_cash
+from common.services.review_positions import review_positions
+from common.services.snapshot_equity import snapshot_equity
 from common.store import Store, migrate
 from tests.servers import Addresses, Database, SharedServers, create_database
 from tests.services.venue import NOON, SOL, VENUE
@@ -143,7 +148,7 @@ def world(books: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     def asked(world: str | None = None) -> Iterator[Fleet]:
         yield found.fleet
 
-    for module in ("cli.queries", "cli.acts"):
+    for module in ("cli.queries", "cli.acts", "cli.accounting"):
         __import__(module)
         monkeypatch.setattr(sys.modules[module], "asked_fleet", asked)
     yield found
@@ -201,6 +206,62 @@ def test_the_markets_memory_and_what_venues_corrected_are_listed(
 
 def test_nothing_yet_is_said_in_words(world: World, house: House) -> None:
     assert "no trades yet" in shown("trades")
+
+
+def test_money_and_books_are_told_for_people_and_for_machines(world: World, house: House, tmp_path: Path) -> None:
+    reconcile_cash(world.fleet, *house.ids)
+    world.enter(house)
+    world.move_price("97.77")
+    world.visit(house)
+    world.clock.advance(3600)
+    world.visit(house)
+    snapshot_equity(world.fleet, *house.ids)
+    reconcile_cash(world.fleet, *house.ids)
+    review_positions(world.fleet, *house.ids)
+    for command in ("performance", "blunders", "feedback", "statement"):
+        (row,) = told(command, "--tenant", "harbour")["tenants"]
+        assert row["tenant"] == "harbour"
+        assert told(command)["tenants"] == [row]
+        assert "harbour" in shown(command)
+    assert "Sharpe" in shown("performance", "--days", "7", "--risk-free", "0.02")
+    assert "premature_exit" in shown("blunders")
+    assert "equal" in shown("statement")
+    for kind in ("csv", "parquet"):
+        written = told("export", "trades", "--format", kind, "--into", str(tmp_path))
+        assert (written["trades"], Path(written["written"]).suffix) == (1, f".{kind}")
+    named = told("export", "trades", "--tenant", "harbour", "--into", str(tmp_path))
+    assert "harbour" in Path(named["written"]).read_text(encoding="utf-8")
+
+
+def test_a_wallet_that_differs_is_told_with_its_first_item(world: World, house: House) -> None:
+    assert "not compared" in shown("statement")
+    reconcile_cash(world.fleet, *house.ids)
+    world.clock.advance(1)
+    world.door_of(house).tells = False
+    world.venue.move(house.account.id, "9")
+    reconcile_cash(world.fleet, *house.ids)
+    assert "differs by 9" in shown("statement")
+
+
+def test_money_of_nobody_is_said_in_words(world: World) -> None:
+    assert "no tenants yet" in shown("performance")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [(("performance", "--risk-free", "much"), "risk_free"), (("export", "trades", "--format", "xls"), "format")],
+)
+def test_what_cannot_be_meant_of_money_is_refused(world: World, arguments: tuple[str, ...], field: str) -> None:
+    result = CliRunner().invoke(app, list(arguments))
+    assert isinstance(result.exception, InvalidInput)
+    assert field in str(result.exception)
+
+
+def test_a_curve_is_drawn_from_its_lowest_to_its_highest_and_ends_with_the_last() -> None:
+    assert sparkline([1, 2, 3]) == "▁▄█"
+    assert sparkline([5, 5]) == "▁▁"
+    assert sparkline([]) == ""
+    assert sparkline([*range(100), -1], 10)[-1] == "▁"
 
 
 def test_a_story_is_told_by_the_id_of_its_order(world: World, house: House) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from common.domain.feedback import feedback, tally
+from common.domain.position import Position
 from tests.domain.risk_world import D
 from tests.domain.test_performance import trade
 
@@ -12,7 +13,7 @@ SOL = "SOL/USDT:USDT"
 ADA = "ADA/USDT:USDT"
 
 
-def trades(instrument: str, *profits: object) -> list[object]:
+def trades(instrument: str, *profits: object) -> list[Position]:
     """Closed trades with these net profits."""
     return [trade(number, D(str(profit)) + D("0.5"), instrument=instrument) for number, profit in enumerate(profits)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,10 @@ def visit(world: World, house: House, seconds: float = 60) -> str:
     outcome = reconcile_cash(world.fleet, *house.ids)
     world.clock.advance(1)
     return outcome
+
+
+def pay_in(world: World, house: House, amount: str) -> None:
+    world.venue.move(house.account.id, amount)
 
 
 def kept(world: World, house: House) -> KeptStatement:
@@ -66,7 +71,7 @@ def test_a_book_that_is_opened_late_begins_so_that_it_agrees(world: World, house
 
 def test_a_wallet_that_moves_while_it_is_opened_is_opened_at_the_next_visit(world: World, house: House) -> None:
     door = world.door_of(house)
-    door.when["balance"] = lambda: world.venue.move(house.account.id, "5")
+    door.when["balance"] = partial(pay_in, world, house, "5")
     assert visit(world, house) == "moved while it was opened; judged at the next visit"
     assert flows(world, house) == []
     door.when.clear()
@@ -214,7 +219,7 @@ def test_a_wallet_that_moves_while_it_is_read_is_judged_at_the_next_visit(world:
     visit(world, house)
     door = world.door_of(house)
     world.venue.move(house.account.id, "3")
-    door.when["statement"] = lambda: world.venue.move(house.account.id, "4")
+    door.when["statement"] = partial(pay_in, world, house, "4")
     assert visit(world, house) == "moved while it was read; judged at the next visit"
     door.when.clear()
     assert visit(world, house) == "equal"

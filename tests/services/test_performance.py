@@ -39,7 +39,7 @@ HOUR = timedelta(hours=1)
 PROFITS = [21, -9, -4.5, 11, 0.75, -30, 8, 8, -2, 14]
 
 
-def closed(house: House, number: int, profit: object, **changes: Any) -> Position:
+def closed(house: House, number: int, profit: float, **changes: Any) -> Position:
     """The `number`-th closed position: one every seven hours before noon, with costs that have digits."""
     at = NOON - (len(PROFITS) - number) * 7 * HOUR
     position = Position(
@@ -270,6 +270,8 @@ def test_a_trade_record_has_its_sixteen_columns_and_its_causes(world: World, hou
     # Leverage multiplies the return on margin, never the profit.
     margin = left.opened_quantity * left.entry_price / left.leverage
     assert row["pnl_percent"] == round(row["pnl"] / margin * 100, 8)
+    assert left.closed_at is not None
+    assert left.opened_at is not None
     assert row["duration"] == (left.closed_at - left.opened_at).total_seconds()
 
 
@@ -397,7 +399,8 @@ def test_statements_tell_the_book_and_the_last_comparison(world: World, house: H
     world.clock.advance(60)
     reconcile_cash(world.fleet, *house.ids)
     (after,) = read_statements(world.fleet, house.tenant.id)["accounts"]
-    assert (D(after["compared"]["difference"]), after["compared"]["first_difference"]) == (0, "")
+    assert D(after["compared"]["difference"]) == 0
+    assert after["compared"]["first_difference"] == ""
     assert after["is_balanced"]
     assert D(after["balances"]["USDT"]["cash"]) == D(after["compared"]["wallet"])
     assert [flow["kind"] for flow in after["flows"]] == ["opening"]

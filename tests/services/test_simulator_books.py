@@ -193,9 +193,7 @@ def total(incomes: list[dict[str, Any]]) -> Decimal:
     return sum((D(item["income"]) for item in incomes), D(0))
 
 
-def test_fees_funding_profit_and_wallet_equal_the_venues_statement_to_the_last_digit(
-    world: World, desk: Books
-) -> None:
+def test_fees_funding_profit_and_wallet_equal_the_venues_statement_to_the_last_digit(world: World, desk: Books) -> None:
     assert desk.compare() == "opened with 10000.00000000 USDT"
     first = desk.enter(world, BTC, Side.LONG, "0.013")
     short = desk.enter(world, ETH, Side.SHORT, "0.37")

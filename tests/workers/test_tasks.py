@@ -166,9 +166,17 @@ def test_ticks_do_what_they_are_named_for(fleet: World, app: Celery, house: Hous
     assert len(fleet.bus.of(Stage.SCAN)) == 2
     ring(app, "maintenance.reconcile")
     ring(app, "maintenance.equity")
+    ring(app, "maintenance.cash")
     ring(app, "maintenance.instruments")
     with fleet.store.unit_of_work(house.tenant.id) as uow:
         assert uow.equity.latest(house.account.id) is not None
+        assert uow.cash_flows.opening(house.account.id) is not None
+    fleet.move_price("97")
+    fleet.visit(house)
+    fleet.clock.advance(3600)
+    ring(app, "maintenance.review")
+    with fleet.store.unit_of_work(house.tenant.id) as uow:
+        assert len(uow.reviews.of_tenant()) == 1
 
 
 def test_an_account_is_visited_by_names_and_by_ids(fleet: World, app: Celery, house: House) -> None:
