@@ -119,6 +119,7 @@ class UnitOfWork:
         """What markets looked like when candles closed."""
         return Snapshots(self.session)
 
+    @cached_property
     def candidates(self) -> Candidates:
         """What is worth looking at."""
         return Candidates(self.session)

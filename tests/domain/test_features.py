@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from common.domain import features
 from common.domain.errors import InvalidInput, NotFound
-from common.domain.features import Columns, compute, feature, snapshot_features
+from common.domain.features import FEAR_GREED, Columns, compute, feature, snapshot_features
 from common.domain.indicators import momentum, patterns, series, trend, volatility, volume
 from common.domain.indicators.family import FAMILIES
 from common.domain.market import Candle, Timeframe
@@ -28,7 +28,8 @@ NAMES = tuple(
     for name in (
         "_".join((name, *(str(USUAL[part]) for part in family.parameters))) for name, family in FAMILIES.items()
     )
-    if not snapshot_features([name])  # Candles alone do not tell these; see test_snapshot.
+    # Candles alone do not tell these; see test_snapshot and test_sources.
+    if not snapshot_features([name]) and name != FEAR_GREED
 )
 
 

@@ -265,5 +265,4 @@ def test_a_signal_is_stored_with_the_index_it_was_raised_under(world: World) -> 
 def test_stored_candles_carry_the_index_into_a_backtest(world: World, house: House) -> None:
     keep_mood(world, NOON - timedelta(days=1), 25)
     columns = StoredCandles(world.fleet, VENUE).columns(Recording(VENUE, SOL, FRAME, f"{VENUE} {SOL} {FRAME}"))
-    assert columns.fear_greed is not None
-    assert np.nanmax(columns.fear_greed) == 25
+    assert np.nanmax(columns.known[FEAR_GREED]) == 25
