@@ -20,6 +20,7 @@ from common.domain.backtest.monte_carlo import (
     significance,
     trade_returns,
 )
+from common.offline import dice_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def run_monte_carlo(wanted: Wanted, drawn: Drawn) -> None:
     if drawn.is_fixed:
         returns = np.array([float(position.net_profit) for position in result.positions]) / equity
     # Each method has dice of its own, so that the one does not change with the paths of the other.
-    first, second, third = (np.random.default_rng((drawn.seed, number)) for number in range(3))
+    first, second, third = (dice_of(drawn.seed, number) for number in range(3))
     common: dict[str, Any] = {"paths": drawn.paths, "ruin_at": drawn.ruin, "is_fixed": drawn.is_fixed}
     ways = [
         resample(returns, equity, first, method="shuffle", draw=shuffled, **common),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.adapters.process_figures import age_s, peak_mb
+from common.domain.backtest.monte_carlo import Dice
 from common.domain.errors import InvalidInput
 from common.domain.features import Columns
 from common.ports.recorded import RecordedCandles
@@ -19,6 +20,7 @@ __all__ = [
     "RecordedCandles",
     "StudyBook",
     "age_s",
+    "dice_of",
     "file_writer",
     "find_strategies",
     "made_market",
@@ -63,6 +65,13 @@ def find_strategies(folders: Sequence[Path], wanted: str | None = None) -> None:
     # Looking through what is installed takes a while; a strategy that is known already needs none of it.
     if wanted is None or wanted not in names():
         load_packages()
+
+
+def dice_of(*seeds: int) -> Dice:
+    """Dice that always fall the same for the same `seeds`."""
+    from common.adapters.studies import dice_of as throw
+
+    return throw(*seeds)
 
 
 def studies(folder: Path, searcher: str) -> Studies:

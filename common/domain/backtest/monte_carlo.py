@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,19 @@ ELEMENTS = 4_000_000
 """Trades drawn at once: 32 MB a copy, whatever the number of paths."""
 
 Places = npt.NDArray[np.intp]
-Draw = Callable[[np.random.Generator, int, int], Places]
+
+
+class Dice(Protocol):
+    """What the dice of numpy can do; whoever calls brings them, seeded, so that the same seed draws the same."""
+
+    def integers(self, low: int, high: int, size: tuple[int, ...], dtype: Any = ...) -> Any:
+        """Whole numbers from `low` up to, not including, `high`."""
+
+    def permuted(self, x: Any, *, axis: int) -> Any:
+        """`x` with its values along `axis` in another order, each row by itself."""
+
+
+Draw = Callable[[Dice, int, int], Places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +69,10 @@ def trade_returns(positions: Sequence[Position], equity: float) -> Series:
     return returns
 
 
-def shuffled(dice: np.random.Generator, paths: int, trades: int) -> Places:
+def shuffled(dice: Dice, paths: int, trades: int) -> Places:
     """Places of trades: every trade once, in any order. The end is the same, the way there is not."""
-    return dice.permuted(np.tile(np.arange(trades), (paths, 1)), axis=1)
+    places: Places = dice.permuted(np.tile(np.arange(trades), (paths, 1)), axis=1)
+    return places
 
 
 def blocks(length: int) -> Draw:
@@ -69,7 +83,7 @@ def blocks(length: int) -> Draw:
     if length < 1:
         raise InvalidInput("block", length, "a whole number of trades from 1")
 
-    def draw(dice: np.random.Generator, paths: int, trades: int) -> Places:
+    def draw(dice: Dice, paths: int, trades: int) -> Places:
         count = -(-trades // length)
         starts = dice.integers(0, trades, (paths, count))
         places: Places = (starts[:, :, None] + np.arange(length)).reshape(paths, -1)[:, :trades] % trades
@@ -81,7 +95,7 @@ def blocks(length: int) -> Draw:
 def resample(
     returns: Series,
     equity: float,
-    dice: np.random.Generator,
+    dice: Dice,
     *,
     method: str,
     draw: Draw,
@@ -142,7 +156,7 @@ class Significance:
     permutations: int
 
 
-def significance(returns: Series, dice: np.random.Generator, permutations: int) -> Significance:
+def significance(returns: Series, dice: Dice, permutations: int) -> Significance:
     """The sign-flip permutation test (Fisher 1935): if a trade were as likely to lose as to earn what it did, how often
     would the mean be as large as it is?
 
