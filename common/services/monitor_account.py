@@ -172,7 +172,7 @@ def _reason_to_leave(
         return decision.reason
     if _strategy_leaves(uow, position):
         return CloseReason.OPPOSITE
-    naked_since = _naked_since(uow, position)
+    naked_since = _naked_since(uow, position, now)
     if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
         return None
     uow.audit.append("unprotected", str(position.id), {"since": naked_since.isoformat()}, now)
@@ -191,7 +191,7 @@ def _strategy_leaves(uow: UnitOfWork, position: Position) -> bool:
     return said is not None
 
 
-def _naked_since(uow: UnitOfWork, position: Position) -> datetime | None:
+def _naked_since(uow: UnitOfWork, position: Position, now: datetime) -> datetime | None:
     """Since when a stop has been wanted that does not rest at the venue; None while the resting ones cover everything.
 
     A stop that rested and is gone (cancelled at the venue) was cover in its time: the clock starts with its successor.
@@ -205,7 +205,8 @@ def _naked_since(uow: UnitOfWork, position: Position) -> datetime | None:
         order.created_at
         for order in stops
         if order.status in _NEVER_RESTED
-        # What is still in doubt has covered nothing yet, however young the stops that rest.
-        and (order.status not in TERMINAL or covered_until is None or order.created_at > covered_until)
+        # What is in doubt has covered nothing yet, however young the stops that rest. What ended without having rested
+        # left its part naked until a stop was added afterwards: one that was there already covers another part.
+        and (order.status not in TERMINAL or covered_until is None or (order.updated_at or now) > covered_until)
     ]
     return min(wanted, default=None)

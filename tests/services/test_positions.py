@@ -245,6 +245,31 @@ def test_a_second_fill_whose_stop_does_not_rest_makes_the_position_naked_too(wor
     assert look(world, house).close_reason is CloseReason.UNPROTECTED
 
 
+def test_an_older_stop_in_doubt_counts_however_young_the_stop_that_rests(world: World, house: House) -> None:
+    rest_entry(world, house)
+    fill_entry(world, house, "100")
+    world.door_of(house).fates = [Fate.LOST]
+    look(world, house)
+    world.clock.advance(world.fleet.policy.stop_deadline_s - 3)
+    fill_entry(world, house, "100")
+    assert look(world, house).is_open
+    assert world.statuses(house, OrderRole.STOP) == [S.UNKNOWN, S.ACCEPTED]
+    world.clock.advance(2)
+    assert look(world, house).close_reason is CloseReason.UNPROTECTED
+
+
+def test_the_deadline_runs_on_from_a_stop_that_turned_out_never_to_have_been_placed(world: World, house: House) -> None:
+    rest_entry(world, house)
+    fill_entry(world, house, "100")
+    world.door_of(house).fates = [Fate.LOST]
+    look(world, house)
+    fill_entry(world, house, "100")
+    look(world, house)
+    world.pass_time(seconds=10, rounds=8)
+    assert world.statuses(house, OrderRole.STOP) == [S.NOT_PLACED, S.ACCEPTED]
+    assert look(world, house).close_reason is CloseReason.UNPROTECTED
+
+
 def test_a_stop_that_somebody_cancelled_at_the_venue_is_replaced(world: World, house: House) -> None:
     position = world.enter(house)
     world.clock.advance(600)
