@@ -179,6 +179,17 @@ def stream() -> None:
 
 
 @app.command(rich_help_panel=RUN)
+def account_stream() -> None:
+    """Run the websocket reader that books fills of live accounts at once; replicas share the accounts out.
+
+    Example: tradewinds account-stream
+    """
+    from cli.context import become
+
+    become("workers", "account-stream")
+
+
+@app.command(rich_help_panel=RUN)
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,

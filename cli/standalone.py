@@ -63,7 +63,7 @@ def run_alone(wishes: Wishes) -> int:
         settings = open_world(wishes, world, settings, asked, stack, redis=False)
         # Every thread may hold a claim and a short transaction beside it.
         roomy = settings.model_copy(
-            update={"database_pool_size": max(settings.database_pool_size, 2 * JOB_THREADS + 8)}
+            update={"database_pool_size": max(settings.database_pool_size, 2 * JOB_THREADS + 16)}
         )
         fleet = build_fleet(roomy, "standalone")
         stack.callback(fleet.store.close)

@@ -111,6 +111,7 @@ def _start(run: Run) -> None:
     for stage in sorted(set(STAGES) - set(first), key=lambda name: (name != "position", STAGES.index(name))):
         _start_stage(run, stage)
     run.crew.add("stream", [*python, "workers", "stream"])
+    run.crew.add("account-stream", [*python, "workers", "account-stream"])
     port = run.settings.api_port
     run.crew.add("api", [*python, "api"])
     run.addresses["API"] = f"http://127.0.0.1:{port}"

@@ -16,12 +16,14 @@ from uuid import UUID
 from common.adapters import broker
 from common.adapters.ccxt_venue import (
     BrokeredPace,
+    CcxtAccountStream,
     CcxtFigures,
     CcxtMarketData,
     CcxtMarketStream,
     CcxtVenue,
     Connection,
     Guard,
+    Markets,
     Pace,
     Pacer,
     build_of,
@@ -52,6 +54,7 @@ from common.domain.market import InstrumentStatus, Timeframe
 from common.domain.risk.book import Environment
 from common.domain.strategies import try_out
 from common.domain.tenant import Account, Tenant
+from common.ports.account_stream import AccountStream
 from common.ports.advisor import Advisor
 from common.ports.bus import Bus
 from common.ports.candle_stream import CandleStream
@@ -88,7 +91,7 @@ __all__ = [
 SIMULATOR = "simulator"
 ADVISOR = "default"
 
-Purpose = Literal["worker", "cli", "api", "standalone", "stream"]
+Purpose = Literal["worker", "cli", "api", "standalone", "stream", "account-stream"]
 
 
 class SilentBus:
@@ -171,6 +174,22 @@ class VenueRoom:
         return CcxtVenue(link, self.clock, credentials, pace, guard=self.guards[link.name])
 
 
+@dataclass(slots=True)
+class StreamRoom:
+    """Opens what venues tell of accounts by themselves; the markets of a venue are loaded once for all of them."""
+
+    connections: Mapping[str, Connection]
+    clock: Clock
+    _markets: dict[str, Markets] = field(default_factory=dict)
+
+    def __call__(self, account: Account, credentials: Credentials) -> AccountStream | None:
+        """The stream of `account`; None at venues that are not ours to reach."""
+        link = self.connections.get(account.venue)
+        if link is None:
+            return None
+        return CcxtAccountStream(link, self.clock, credentials, self._markets.setdefault(link.name, Markets()))
+
+
 def _pace(link: Connection, clock: Clock, shared: SharedState, net: Pacer, who: Caller, account: str = "") -> Pace:
     """The fleet's measure for the requests of one account, or of market data; `net` paces while the fleet has none."""
 
@@ -215,6 +234,7 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
         },
         coins=_coins(settings, clock),
         mood=FearGreedIndex(settings.fear_greed_url) if settings.fear_greed_url else None,
+        open_account_stream=StreamRoom(connections, clock),
     )
 
 

@@ -39,6 +39,7 @@ COMPOSE_ONLY = frozenset(
         *("IMAGE", "PULL_POLICY", "REVISION", "UID", "GID", "SECRETS", "FLOWER_PORT", "REDIS_IMAGE"),
         *("POSTGRES_IMAGE", "POSTGRES_CPUS", "POSTGRES_MEMORY", "SIGNAL_CPUS", "SIGNAL_MEMORY"),
         *(f"{stage}_REPLICAS" for stage in ("SIGNAL", "LLM", "RISK", "EXECUTION", "POSITION", "MAINTENANCE")),
+        "ACCOUNT_STREAM_REPLICAS",
     )
 )
 """Variables that docker-compose.yml reads from the same `.env` and that are nothing to the processes."""

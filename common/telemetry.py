@@ -212,11 +212,23 @@ class Metrics:
     model_cost_usd: Counter
     model_seconds: Histogram
     fill_to_stop_seconds: Histogram
+    account_gaps: Counter
+    account_fills: Counter
+    account_refill_seconds: Histogram
 
     def job(self, stage: str, outcome: str, seconds: float) -> None:
         """A ring of the doorbell of `stage` ended as `outcome` after `seconds` of life."""
         self.jobs.labels(stage, outcome).inc()
         self.stage_seconds.labels(stage).observe(seconds)
+
+    def account_stream(self, what: str, label: str, number: float) -> None:
+        """What a stream of an account came to: a `gap` by its cause, fills `booked` by venue, a gap `refilled`."""
+        if what == "gap":
+            self.account_gaps.labels(label).inc(number)
+        elif what == "booked":
+            self.account_fills.labels(label).inc(number)
+        else:
+            self.account_refill_seconds.observe(number)
 
     def ledger(self, status: Mapping[str, Any]) -> None:
         """Mirror what `fleet_status` counted: queues by stage, orders by status, vetoes by rule."""
@@ -289,6 +301,11 @@ def metrics() -> Metrics:
         model_cost_usd=counter("model_cost_usd", "What the model's answers cost", "profile"),
         model_seconds=histogram("model_seconds", "Seconds the model took", "profile"),
         fill_to_stop_seconds=histogram("fill_to_stop_seconds", "Seconds from an entry's fill to its resting stop"),
+        account_gaps=counter("account_stream_gaps", "Times of which a venue may have kept something back", "cause"),
+        account_fills=counter("account_stream_fills", "Fills that were booked because the venue told them", "venue"),
+        account_refill_seconds=histogram(
+            "account_stream_refill_seconds", "Seconds from a gap to the visit that fills it"
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Starts one process of the fleet: `python -m workers worker STAGE | beat | stream | flower`."""
+"""Starts one process of the fleet: `python -m workers worker STAGE | beat | stream | account-stream | flower`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def main(argv: list[str]) -> int:
     worker.add_argument("--concurrency", type=int)
     commands.add_parser("beat", help="the clock that rings every tick")
     commands.add_parser("stream", help="the websocket reader that keeps candles")
+    commands.add_parser("account-stream", help="the websocket reader that books what happens in live accounts")
     flower = commands.add_parser("flower", help="the Flower dashboard")
     flower.add_argument("--port", type=int, default=5555)
     flower.add_argument("--address", default="127.0.0.1")
@@ -34,6 +35,10 @@ def _run(options: argparse.Namespace) -> int:
         from workers.stream import run_stream
 
         return run_stream()
+    if options.command == "account-stream":
+        from workers.account_stream import run_account_stream
+
+        return run_account_stream()
     from common.bootstrap import load_strategies
     from common.domain.job import Stage
     from common.settings import read_settings

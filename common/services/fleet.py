@@ -13,6 +13,7 @@ from common.domain.errors import NotFound, Transient
 from common.domain.job import JobRef
 from common.domain.market import Instrument
 from common.domain.tenant import Account
+from common.ports.account_stream import AccountStream
 from common.ports.advisor import Advisor
 from common.ports.bus import Bus
 from common.ports.clock import Clock
@@ -26,6 +27,13 @@ from common.store import Store, UnitOfWork
 log = logging.getLogger(__name__)
 
 VenueOpener = Callable[[Account, Credentials | None], Venue]
+StreamOpener = Callable[[Account, Credentials], AccountStream | None]
+"""Opens what a venue tells of an account by itself; None where it tells nothing."""
+
+
+def no_stream(account: Account, credentials: Credentials) -> AccountStream | None:
+    """For fleets whose venues tell nothing by themselves: the monitor asks."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class Fleet:
     vault: Vault
     notifier: Notifier
     policy: Policy = field(default_factory=Policy)
+    open_account_stream: StreamOpener = no_stream
     looked_back: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """How many candles of (venue, symbol, timeframe) this process has asked for already, whether there were so many."""
     figures: Mapping[str, MarketFigures] = field(default_factory=dict)

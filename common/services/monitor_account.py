@@ -28,6 +28,9 @@ from common.services.market_view import market_now
 from common.services.protect_position import protect
 from common.store import UnitOfWork
 
+CLAIMED = "claimed by another monitor"
+"""What a visit says that found somebody else visiting."""
+
 _TAKES_BACK = {HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN}
 _NEVER_RESTED = IN_DOUBT | {OrderStatus.INTENDED, OrderStatus.ABANDONED, OrderStatus.NOT_PLACED, OrderStatus.REJECTED}
 
@@ -51,7 +54,7 @@ def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     """
     with calling(CallClass.EXIT, str(tenant_id)), fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
-            return "claimed by another monitor"
+            return CLAIMED
         account = uow.accounts.get(account_id)
         if account is None:
             raise NotFound("account", account_id)

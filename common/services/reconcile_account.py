@@ -23,6 +23,9 @@ from common.store import UnitOfWork
 
 log = logging.getLogger(__name__)
 
+BUSY = "claimed by another worker"
+"""What a comparison says that found somebody else at the account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -49,7 +52,7 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     news: list[str] = []
     with fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
-            return "claimed by another worker"
+            return BUSY
         account = uow.accounts.get(account_id)
         if account is None:
             raise NotFound("account", account_id)

@@ -12,6 +12,7 @@ from common.domain.errors import TradewindsError
 from common.domain.job import JobRef
 from common.services.drain import work_off
 from common.services.fleet import Fleet
+from common.services.follow_accounts import Follower
 from common.services.keep_snapshots import forget_snapshots
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
@@ -104,6 +105,7 @@ def run_standalone(fleet: Fleet, until: Callable[[], bool]) -> None:
         threading.Thread(target=_repeat, args=(fleet, tick, no_more_scans if tick.is_scan else stop), daemon=True)
         for tick in TICKS
     ]
+    threads.append(threading.Thread(target=Follower(fleet).run, args=(stop,), daemon=True))
     for thread in threads:
         thread.start()
     while not until():

@@ -5,6 +5,7 @@ from common.store.accounting import KeptStatement
 from common.store.audit import AuditEntry, AuditHead
 from common.store.flattenings import Flattening
 from common.store.jobs import StageDepth
+from common.store.leader import Leases
 from common.store.market import Revision
 from common.store.migrate import migrate
 from common.store.operator import FleetCounts, MissingOutcome, OperatorView, TenantProfit, VenueAccount
@@ -26,6 +27,7 @@ __all__ = [
     "Heartbeat",
     "HeldReservation",
     "KeptStatement",
+    "Leases",
     "MissingOutcome",
     "OperatorView",
     "QuarantinedOrder",

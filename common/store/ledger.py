@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -166,6 +167,12 @@ class Fills:
     def add(self, fill: Fill) -> bool:
         """Book `fill`; False when it was booked before."""
         return self._session.add_once(tables.fills, FILL.row(fill))
+
+    def known(self, account_id: UUID, trade_ids: Collection[str]) -> set[str]:
+        """Those of `trade_ids` that the account has booked."""
+        table = tables.fills
+        condition = (table.c.account_id == account_id) & table.c.trade_id.in_(sorted(trade_ids))
+        return {row.trade_id for row in self._session.all(select(table.c.trade_id).where(condition))}
 
     def of_order(self, order_id: UUID) -> builtins.list[Fill]:
         """Fills of the order, oldest first."""

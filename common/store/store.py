@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from common.domain.errors import InvalidInput, Permanent
 from common.store.errors import translated
-from common.store.leader import Lease, take_lead
+from common.store.leader import Lease, Leases, take_lead
 from common.store.operator import OperatorView
 from common.store.paper import PaperBook
 from common.store.session import Session, plain_json
@@ -104,6 +104,13 @@ class Store:
         """Become the one leader of `name`, or None while somebody else is; raises Transient without a database."""
         try:
             return take_lead(self._engine.connect(), name)
+        except (SQLAlchemyError, psycopg.Error) as error:
+            raise translated(error) from error
+
+    def leases(self) -> Leases:
+        """Any number of leads on one connection that serves nothing else; raises Transient without a database."""
+        try:
+            return Leases(self._engine.connect())
         except (SQLAlchemyError, psycopg.Error) as error:
             raise translated(error) from error
 

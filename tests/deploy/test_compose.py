@@ -26,7 +26,8 @@ from tests.deploy.files import (
 from workers.queues import QUEUES, VISIBILITY_TIMEOUT_S, worker_argv
 
 FLEET = sorted(set(of_our_image()) - {"simulator"})
-VENUE_KEYS = {"execution", "position", "maintenance", "demo"}
+VENUE_KEYS = {"execution", "position", "account-stream", "maintenance", "demo"}
+VENUES = ("stream", "account-stream", "signal", "risk", "execution", "position", "maintenance")
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -130,7 +131,7 @@ def test_postgres_and_redis_can_neither_reach_nor_be_reached_from_outside() -> N
 
 def test_only_the_stages_that_need_a_way_out_have_one() -> None:
     out = {name: networks_of(name) & {"venue", "model"} for name in services() if networks_of(name) - {"data", "front"}}
-    venue = {name: {"venue"} for name in ("stream", "signal", "risk", "execution", "position", "maintenance")}
+    venue = {name: {"venue"} for name in VENUES}
     assert out == venue | {"llm": {"model"}}
 
 

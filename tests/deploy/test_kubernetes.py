@@ -12,7 +12,7 @@ from common.telemetry import metrics
 from tests.deploy.files import KUBERNETES, PREFIX, STAGES, known_variables, objects, of_our_image, pods, services
 from workers.queues import QUEUES, STAGE_QUEUES, VISIBILITY_TIMEOUT_S
 
-VENUES = {"stream", "signal", "risk", "execution", "position", "maintenance"}
+VENUES = {"stream", "account-stream", "signal", "risk", "execution", "position", "maintenance"}
 QUEUE_SCALED = {"llm", "risk", "execution", "position"}
 
 

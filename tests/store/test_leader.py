@@ -55,3 +55,50 @@ def test_nobody_leads_without_a_database() -> None:
     with pytest.raises(Transient):
         nowhere.try_lead("beat")
     nowhere.close()
+
+
+def test_many_names_are_led_on_one_connection_each_by_one_only(store: Store) -> None:
+    ours, theirs = store.leases(), store.leases()
+    assert [ours.take("a"), ours.take("b"), ours.take("a")] == [True, True, True]
+    assert [theirs.take("a"), theirs.take("c")] == [False, True]
+    ours.give("a")
+    ours.give("never taken")
+    assert theirs.take("a")
+    assert sorted(ours.held) == ["b"]
+    assert sorted(theirs.held) == ["a", "c"]
+    ours.close()
+    assert theirs.take("b")
+    theirs.close()
+
+
+def test_leases_end_with_their_connection(store: Store, root: Connection, books: Database) -> None:
+    rival = Store(books.url_app)
+    ours, theirs = store.leases(), rival.leases()
+    assert ours.holds()
+    assert ours.take("a")
+    kill = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    root.execute(kill)
+    with pytest.raises(Transient):
+        ours.take("b")
+    assert ours.held == frozenset()
+    assert theirs.take("a")
+    root.execute(kill)
+    assert not theirs.holds()
+    assert theirs.held == frozenset()
+    ours.close()
+    last = rival.leases()
+    assert last.take("c")
+    root.execute(kill)
+    last.close()
+    theirs.close()
+    rival.close()
+
+
+def test_nobody_takes_leases_without_a_database() -> None:
+    nowhere = Store("postgresql://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(Transient):
+        nowhere.leases()
+    nowhere.close()

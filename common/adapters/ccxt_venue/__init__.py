@@ -1,5 +1,6 @@
 """The one room that speaks ccxt."""
 
+from common.adapters.ccxt_venue.account_stream import CcxtAccountStream, Markets
 from common.adapters.ccxt_venue.capabilities import CAPABILITIES, Capability, build_of, capability
 from common.adapters.ccxt_venue.client import Connection
 from common.adapters.ccxt_venue.figures import CcxtFigures
@@ -15,6 +16,7 @@ __all__ = [
     "CAPABILITIES",
     "BrokeredPace",
     "Capability",
+    "CcxtAccountStream",
     "CcxtFigures",
     "CcxtMarketData",
     "CcxtMarketStream",
@@ -23,6 +25,7 @@ __all__ = [
     "Connection",
     "Crowded",
     "Guard",
+    "Markets",
     "Pace",
     "Pacer",
     "build_of",
