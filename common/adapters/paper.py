@@ -345,5 +345,12 @@ def _fill(item: PaperFill, asset: str) -> VenueFill:
         fee_asset=asset,
         is_maker=item.is_maker,
         occurred_at=item.occurred_at,
-        closed_by_venue=CloseReason.DELISTED if item.client_order_id.startswith(matching.SETTLEMENT) else None,
+        forced_by=_forced_by(item.client_order_id),
     )
+
+
+_FORCED = {matching.SETTLEMENT: CloseReason.DELISTED, matching.LIQUIDATION: CloseReason.LIQUIDATION}
+
+
+def _forced_by(client_order_id: str) -> CloseReason | None:
+    return next((why for prefix, why in _FORCED.items() if client_order_id.startswith(prefix)), None)

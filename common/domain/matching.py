@@ -18,8 +18,8 @@ FUNDING_EVERY = timedelta(hours=8)
 _FUNDINGS_MAX = 90  # A month of them; an account that nobody looked at for longer is not billed for more.
 _HALF = Decimal("0.5")
 
-SETTLEMENT = "settlement-"
-"""How the ids of orders begin that the paper venue places by itself, when a listing has ended."""
+SETTLEMENT, LIQUIDATION = "settlement-", "liquidation-"
+"""How the ids of orders begin that the paper venue places by itself: when a listing has ended, when margin has."""
 
 
 class Refusal(StrEnum):
@@ -344,7 +344,7 @@ def _close_out(outcome: Outcome, view: Observation, size: Decimal, now: datetime
     account = outcome.account
     side = OrderSide.SELL if size > ZERO else OrderSide.BUY
     order = PaperOrder(
-        number=account.next_number, client_order_id=f"liquidation-{account.next_number}",
+        number=account.next_number, client_order_id=f"{LIQUIDATION}{account.next_number}",
         instrument=view.instrument.symbol, side=side, type=OrderType.MARKET, quantity=abs(size), price=view.mark,
         trigger_price=None, reduce_only=True, leverage=1, status=OrderStatus.ACCEPTED, created_at=now, updated_at=now,
     )  # fmt: skip

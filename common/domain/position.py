@@ -27,8 +27,13 @@ class CloseReason(StrEnum):
     MANUAL = "manual"
     UNPROTECTED = "unprotected"
     LIQUIDATION = "liquidation"
+    DELEVERAGED = "deleveraged"
     DELISTED = "delisted"
     OPPOSITE = "opposite"
+
+
+FORCED = frozenset({CloseReason.LIQUIDATION, CloseReason.DELEVERAGED, CloseReason.DELISTED})
+"""Reasons for which a venue closes a position by itself, with an order that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)

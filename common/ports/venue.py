@@ -46,7 +46,7 @@ class VenueOrder:
 class VenueFill:
     """An execution as the venue tells it; `fee` is what was paid in `fee_asset`.
 
-    `closed_by_venue` says why, where the venue itself placed the order: a liquidation, or the end of a listing.
+    `forced_by` says that the venue closed by itself and why: liquidation, deleveraging, delisting.
     """
 
     trade_id: str
@@ -60,7 +60,7 @@ class VenueFill:
     fee_asset: str
     is_maker: bool
     occurred_at: datetime
-    closed_by_venue: CloseReason | None = None
+    forced_by: CloseReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,16 +14,18 @@ from common.domain.errors import NotFound, Transient
 from common.domain.fill import Fill, Funding, filled, status_after
 from common.domain.money import ZERO
 from common.domain.order import ADOPTIONS, LIVE, TERMINAL, Order, OrderRole, OrderStatus
-from common.domain.position import CloseReason, Position, fold
+from common.domain.position import FORCED, CloseReason, Position, fold
 from common.domain.signal import ExitPlan, Side
 from common.domain.tenant import Account
 from common.ports.venue import VenueFill, VenueFunding, VenueOrder
-from common.services.adopt_closings import adopt_closings
 from common.services.close_position import cancel_leftovers
 from common.services.fleet import Fleet, instrument_of
+from common.services.forced_close import forced_order
 from common.services.protect_position import protect
 from common.services.trip_breaker import trip_breaker
 from common.store import UnitOfWork
+
+log = logging.getLogger(__name__)
 
 
 def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
@@ -75,7 +78,6 @@ def learn(
     """
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
-    adopt_closings(uow, account, fills, fleet.clock.now())
     strangers = learn_fills(fleet, uow, account, fills)
     for order, item in seen:
         learn_order(uow, _current(uow, order), item, fleet.clock.now())
@@ -104,7 +106,36 @@ def learn_fills(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Sequence[
         _refold_order(uow, order, fleet.clock.now())
     for position in dict.fromkeys(order.intent.position_id for order in touched.values()):
         refold_position(fleet, uow, account, position)
-    return strangers
+    return [item for item in strangers if not learn_forced(fleet, uow, account, item)]
+
+
+def learn_forced(fleet: Fleet, uow: UnitOfWork, account: Account, item: VenueFill) -> bool:
+    """Book a fill by which the venue itself reduced a position of ours; False where it did not, or there is none.
+
+    The venue's order enters the ledger beside ours, ended already: it was neither intended nor sent by us.
+    """
+    now = fleet.clock.now()
+    # Several fills of one order of the venue's may come at once: the first of them has brought it into the ledger.
+    order = _owner(uow, account, item)
+    if order is None:
+        order = forced_order(uow, account, item, now)
+        if order is None:
+            return False
+        uow.orders.add(order)
+    uow.fills.add(_fill(account, order, item))
+    payload = {"reason": order.reason, "fill": encode(item)}
+    uow.audit.append("forced_close", str(order.intent.position_id), payload, now)
+    log.error(
+        "%s closed %s %s of account %s by itself: %s",
+        account.venue,
+        item.quantity,
+        item.instrument,
+        account.id,
+        order.reason,
+    )
+    _refold_order(uow, order, now)
+    refold_position(fleet, uow, account, order.intent.position_id)
+    return True
 
 
 def _owner(uow: UnitOfWork, account: Account, item: VenueFill) -> Order | None:
@@ -135,6 +166,9 @@ def _fill(account: Account, order: Order, item: VenueFill) -> Fill:
 
 def _refold_order(uow: UnitOfWork, order: Order, now: datetime) -> None:
     quantity, average = filled(uow.fills.of_order(order.id))
+    if order.submitted_at is None and order.reason in FORCED:
+        # An order of the venue's own is as large as its fills: nobody has told us how much it was for.
+        order = replace(order, intent=replace(order.intent, quantity=quantity))
     status = status_after(order, quantity)
     after = order.move(status, adopt=True, filled_quantity=quantity, average_price=average, updated_at=now)
     keep(uow, order, after, now)

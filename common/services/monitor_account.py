@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
 from common.domain.errors import NotFound
 from common.domain.exits import decide_exit, track
+from common.domain.market import InstrumentStatus
 from common.domain.money import ZERO
 from common.domain.order import IN_DOUBT, TERMINAL, WORKING, Order, OrderRole, OrderStatus
 from common.domain.parameter_version import digest_of
@@ -19,8 +20,8 @@ from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
 from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
-from common.services.adopt_closings import ask_of
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
+from common.services.ended_listings import ask_of
 from common.services.flatness import note_flatness, witness
 from common.services.fleet import Fleet, instrument_of
 from common.services.learn import learn, learn_fundings, live_orders, save_position
@@ -32,6 +33,7 @@ CLAIMED = "claimed by another monitor"
 """What a visit says that found somebody else visiting."""
 
 _TAKES_BACK = {HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN}
+_REFUSED_EXIT_REST = timedelta(minutes=1)
 _NEVER_RESTED = IN_DOUBT | {OrderStatus.INTENDED, OrderStatus.ABANDONED, OrderStatus.NOT_PLACED, OrderStatus.REJECTED}
 
 
@@ -170,6 +172,8 @@ def _reason_to_leave(
 ) -> CloseReason | None:
     if HaltMode.FLATTEN in _halted(uow, account, position.strategy, position.instrument):
         return CloseReason.HALT
+    if _is_delisted(uow, position, now):
+        return CloseReason.DELISTED
     decision = decide_exit(position, mark, now=now)
     if decision is not None:
         return decision.reason
@@ -192,6 +196,14 @@ def _strategy_leaves(uow: UnitOfWork, position: Position) -> bool:
         position.venue, position.instrument, position.strategy, position.side, position.opened_at, digest=digest
     )
     return said is not None
+
+
+def _is_delisted(uow: UnitOfWork, position: Position, now: datetime) -> bool:
+    """Whether the venue takes the market away and has not refused an exit lately: a market that settles takes none."""
+    if instrument_of(uow, position.venue, position.instrument).status is not InstrumentStatus.DELISTED:
+        return False
+    refused = (o for o in uow.orders.of_position(position.id) if o.status is OrderStatus.REJECTED)
+    return all(o.intent.role is not OrderRole.EXIT or o.created_at < now - _REFUSED_EXIT_REST for o in refused)
 
 
 def _naked_since(uow: UnitOfWork, position: Position, now: datetime) -> datetime | None:

@@ -16,7 +16,7 @@ from common.domain.money import ZERO
 from common.domain.order import WORKING, Order
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder, VenuePosition
-from common.services.adopt_closings import ask_of
+from common.services.ended_listings import ask_of
 from common.services.fleet import Fleet
 from common.services.learn import learn, learn_order
 from common.store import UnitOfWork

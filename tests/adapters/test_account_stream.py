@@ -20,6 +20,7 @@ from common.adapters.ccxt_venue.account_stream import CcxtAccountStream, Ear
 from common.adapters.clock import FollowedClock
 from common.domain.money import floor_to
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus, OrderType
+from common.domain.position import CloseReason
 from common.ports.account_stream import AccountNews, Gap, GapCause
 from common.ports.venue import Credentials, VenueFill, VenueOrder
 from tests.simulator_process import SimulatorProcess, start
@@ -54,9 +55,9 @@ def eventually(question: Callable[[], Any], seconds: float = 20) -> Any:
 class Listener:
     """One account with its REST side and its stream, and all that the stream has told."""
 
-    def __init__(self, world: SimulatorProcess) -> None:
+    def __init__(self, world: SimulatorProcess, balance: str = "10000") -> None:
         self.keys = Credentials(f"stream{next(_numbers)}", "secret", {})
-        world.open_account(self.keys.key)
+        world.open_account(self.keys.key, balance=balance)
         link = Connection(capability("binanceusdm"), "simulator", world.url, is_paced=False)
         self.clock = FollowedClock(world.url)
         self.venue = CcxtVenue(link, self.clock, self.keys)
@@ -86,12 +87,16 @@ class Listener:
         assert not thread.is_alive()
 
     def place(
-        self, role: OrderRole = OrderRole.ENTRY, trigger: str | None = None, quantity: str = "0.02"
+        self,
+        role: OrderRole = OrderRole.ENTRY,
+        trigger: str | None = None,
+        quantity: str = "0.02",
+        side: OrderSide | None = None,
     ) -> OrderIntent:
         mark = self.market.market(self.instrument).mark or Decimal(0)
         intent = OrderIntent(
             order_id=uuid4(), tenant_id=UUID(int=2), account_id=UUID(int=3), venue="simulator", instrument=SYMBOL,
-            role=role, side=OrderSide.BUY if role is OrderRole.ENTRY else OrderSide.SELL,
+            role=role, side=side or (OrderSide.BUY if role is OrderRole.ENTRY else OrderSide.SELL),
             type=OrderType.MARKET if trigger is None else OrderType.STOP_MARKET, quantity=Decimal(quantity), price=mark,
             trigger_price=None if trigger is None else floor_to(mark * Decimal(trigger), self.instrument.tick_size),
             client_order_id=f"twe{uuid4().hex[:24]}", signal_id=None, position_id=uuid4(), leverage=5, halt_epoch=0,
@@ -226,3 +231,25 @@ def test_too_many_messages_at_once_are_noticed() -> None:
     assert not ear.tw_overrun
     ear.tw_hear(Gap(GapCause.MALFORMED))
     assert ear.tw_overrun
+
+
+def test_a_liquidation_is_known_for_what_it_is() -> None:
+    process = start(speed=600, symbols="BTCUSDT")
+    try:
+        pair = [Listener(process, "200"), Listener(process, "200")]
+        for listener, side in zip(pair, OrderSide, strict=True):
+            listener.venue.set_leverage(SYMBOL, 100)
+            mark = listener.market.market(listener.instrument).mark or Decimal(1)
+            listener.place(quantity=str(floor_to(Decimal(17_000) / mark, Decimal("0.001"))), side=side)
+        began = pair[0].clock.now() - timedelta(hours=1)
+
+        def liquidated() -> list[Listener]:
+            return [one for one in pair if not one.venue.positions()]
+
+        eventually(liquidated, 60)
+        [victim, *_] = liquidated()
+        forced = [fill for fill in victim.venue.fills(SYMBOL, began) if fill.forced_by is not None]
+        assert {fill.forced_by for fill in forced} == {CloseReason.LIQUIDATION}
+        assert sum(fill.quantity * fill.side.sign for fill in victim.venue.fills(SYMBOL, began)) == 0
+    finally:
+        process.stop()

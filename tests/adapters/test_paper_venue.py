@@ -235,7 +235,7 @@ def test_a_listing_that_ends_closes_what_is_held_and_cancels_what_rests(is_shown
     _, closing = venue.fills(SYMBOL, NOON - timedelta(days=1))
     entry = D("100.1")
     assert (closing.side, closing.quantity, closing.price, closing.fee) == (OrderSide.SELL, D(2), entry, D(0))
-    assert closing.closed_by_venue is CloseReason.DELISTED
+    assert closing.forced_by is CloseReason.DELISTED
     assert closing.client_order_id is not None
     assert closing.client_order_id.startswith("settlement-")
     again = house.venue.fills(SYMBOL, NOON - timedelta(days=1))

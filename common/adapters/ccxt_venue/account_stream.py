@@ -11,6 +11,7 @@ from threading import Event, Lock
 from typing import Any
 
 from common.adapters.ccxt_venue import parsing
+from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Connection, Quiet, connect
 from common.adapters.ccxt_venue.redaction import redact
 from common.domain.errors import TradewindsError
@@ -48,6 +49,7 @@ class Ear(Quiet):
 
     tw_items: asyncio.Queue[Item]
     tw_origins: OrderedDict[str, str]
+    tw_row: Capability
     tw_overrun: bool = False
 
     def tw_hear(self, item: Item) -> None:
@@ -88,7 +90,7 @@ class Ear(Quiet):
         """An execution as ccxt read it; whose it is stands beside it on Binance."""
         info = trade.get("info") or {}
         ours = self.tw_origins.get(str(trade.get("order"))) or str(info.get("c") or "") or None
-        self.tw_hear(parsing.fill_of(trade, ours))
+        self.tw_hear(parsing.fill_of(trade, ours, self.tw_row))
 
 
 class BinanceEar(Ear):
@@ -164,6 +166,7 @@ class CcxtAccountStream:
         while not stop.is_set():
             client = connect(kind, ear, self._link, self._clock, self._credentials)
             client.tw_items, client.tw_origins = asyncio.Queue(_QUEUE_MAX), self._origins
+            client.tw_row = self._link.capability
             self._doubt = None
             began = self._clock.monotonic()
             try:

@@ -48,8 +48,8 @@ class Capability:
     `duplicates` are (code, text fragment) pairs that say "an order with this id exists", evidence that ours arrived.
     `recv_window_ms` is sent with every request and bounds how late a placement can still be accepted; where a venue
     has no such window, `validity` is how long its nonce stays acceptable. `visibility` is the horizon after which an
-    order that the venue holds is surely shown. `is_proved` = it passes
-    the contract suite against the practice venue; the venue itself wants a probe of its own before money moves.
+    order that the venue holds is surely shown. `forced_ids` are beginnings of the ids of orders by which the venue closes
+    a position itself. `is_proved` = it passes the contract suite against the practice venue; the venue itself wants a probe of its own before money moves.
     """
 
     venue: str
@@ -79,19 +79,19 @@ class Capability:
     book_depths: tuple[int, ...] = ()
     candles_per_page: int = 1000
     weight_per_minute: int = 600
-    forced_ids: tuple[tuple[str, CloseReason], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     is_proved: bool = False
+    forced_ids: tuple[tuple[str, CloseReason], ...] = ()
+
+    def forced_by(self, client_order_id: str | None) -> CloseReason | None:
+        """Why the venue closed by itself, where the order's id is one of those it gives to its own orders."""
+        return next((why for prefix, why in self.forced_ids if (client_order_id or "").startswith(prefix)), None)
 
     def wire_id(self, client_order_id: str) -> str:
         """The id as this venue takes it; Hyperliquid's is 128 bits of hexadecimal, derived from ours."""
         if not self.id_is_hex:
             return client_order_id
         return "0x" + hashlib.sha256(client_order_id.encode()).hexdigest()[:32]
-
-    def forced_by(self, client_order_id: str) -> CloseReason | None:
-        """Why the venue itself placed the order of this id; None when it did not."""
-        return next((why for beginning, why in self.forced_ids if client_order_id.startswith(beginning)), None)
 
     def accepts(self, wire_id: str) -> bool:
         """Whether the venue takes this id."""
@@ -103,14 +103,13 @@ class Capability:
 
 
 _BINANCE_ID = r"[\.A-Z\:/a-z0-9_-]{1,36}"
+# developers.binance.com, USD-M user data streams, event order update: "special client order ID".
 _BINANCE_FORCED = (
+    ("autoclose-", CloseReason.LIQUIDATION),
+    ("adl_autoclose", CloseReason.DELEVERAGED),
     ("settlement_autoclose-", CloseReason.DELISTED),
     ("delivery_autoclose-", CloseReason.DELISTED),
-    ("autoclose-", CloseReason.LIQUIDATION),
-    ("adl_autoclose", CloseReason.LIQUIDATION),
 )
-"""Ids of the orders that Binance USD-M futures places by itself (user data streams, ORDER_TRADE_UPDATE)."""
-
 _QUIET = {"fetchCurrencies": False, "adjustForTimeDifference": False}
 _STOP_ON_MARK = {"workingType": "MARK_PRICE"}
 
@@ -131,7 +130,6 @@ _BINANCE_FUTURES = Capability(
     validity=timedelta(seconds=5),
     visibility=timedelta(seconds=60),
     weight_per_minute=2400,
-    forced_ids=_BINANCE_FORCED,
     real_base="https://fapi.binance.com",
     conditional_id_param="clientAlgoId",
     conditional_params=_STOP_ON_MARK,
@@ -141,6 +139,7 @@ _BINANCE_FUTURES = Capability(
     candles_per_page=1500,
     options=_QUIET | {"warnOnFetchOpenOrdersWithoutSymbol": False},
     is_proved=True,
+    forced_ids=_BINANCE_FORCED,
 )
 
 _ROWS = (

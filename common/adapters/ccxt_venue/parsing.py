@@ -99,7 +99,7 @@ def fill_of(trade: Mapping[str, Any], client_order_id: str | None, row: Capabili
         fee_asset=str(fee.get("currency") or ""),
         is_maker=trade.get("takerOrMaker") == "maker",
         occurred_at=instant(trade.get("timestamp"), "the time of a trade"),
-        closed_by_venue=row.forced_by(client_order_id or ""),
+        forced_by=row.forced_by(client_order_id),
     )
 
 
