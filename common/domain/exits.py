@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from common.domain.market import Instrument
-from common.domain.money import ONE, ZERO
+from common.domain.money import ONE, ZERO, round_to
 from common.domain.position import CloseReason, Position
 from common.domain.signal import Side
 
@@ -68,6 +68,19 @@ def stop_price_now(position: Position, tactics: ExitTactics = NO_TACTICS) -> Dec
     """The stop in force: the plan's, tightened by what the best price so far has earned, never loosened."""
     candidates = [position.exits.stop, *_earned_stops(position, tactics)]
     return max(candidates) if position.side is Side.LONG else min(candidates)
+
+
+def next_stop(position: Position, resting: Decimal, mark: Decimal, step: Decimal, tick: Decimal) -> Decimal | None:
+    """Where the stop that rests at `resting` ought to be moved, on `tick`; None to leave it.
+
+    It moves in the position's favour only, by no less than the share `step` of the distance between entry and first
+    stop, and never to where `mark` is already: that is for an exit, not for a stop.
+    """
+    sign = position.side.sign
+    wanted = round_to(stop_price_now(position), tick)
+    least = max(step * abs(position.entry_price - position.exits.stop), tick)
+    is_worth_it = (wanted - resting) * sign >= least
+    return wanted if is_worth_it and (mark - wanted) * sign > ZERO else None
 
 
 def _earned_stops(position: Position, tactics: ExitTactics) -> list[Decimal]:

@@ -91,6 +91,9 @@ ADOPTIONS: dict[OrderStatus, frozenset[OrderStatus]] = {
 }
 """What the reconciler alone may do, with an alert: the venue holds an order that we believed could not exist."""
 
+AT_VENUE = _AT_VENUE
+"""What can only be said of an order that the venue has, or had."""
+
 TERMINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.NOT_PLACED, _S.ABANDONED})
 IN_DOUBT = frozenset({_S.SUBMITTING, _S.UNKNOWN})
 WORKING = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED})
@@ -101,7 +104,8 @@ LIVE = frozenset(_S) - TERMINAL
 class OrderIntent:
     """What risk approved, before anybody spoke to the venue; quantity in base units, prices in quote units.
 
-    `price` is the limit price or, for a market entry, the reference price that risk reserved for.
+    `price` is the limit price or, for a market entry, the reference price that risk reserved for. `replaces` is the order
+    whose place this one takes.
     """
 
     order_id: UUID
@@ -121,6 +125,7 @@ class OrderIntent:
     leverage: int
     halt_epoch: int
     expires_at: datetime
+    replaces: UUID | None = None
 
     @property
     def reduce_only(self) -> bool:
@@ -130,7 +135,10 @@ class OrderIntent:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An intent and what has become of it; `filled_quantity` and `average_price` are folds of its fills."""
+    """An intent and what has become of it; `filled_quantity` and `average_price` are folds of its fills.
+
+    `acknowledged_at` is when we first knew that the venue has it.
+    """
 
     intent: OrderIntent
     status: OrderStatus
@@ -144,6 +152,7 @@ class Order:
     average_price: Decimal = ZERO
     reason: str = ""
     updated_at: datetime | None = None
+    acknowledged_at: datetime | None = None
 
     @property
     def id(self) -> UUID:

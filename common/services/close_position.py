@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
 from common.domain.errors import Transient
 from common.domain.job import Stage
@@ -35,8 +36,11 @@ def cancel_leftovers(uow: UnitOfWork, position: Position, now: datetime) -> None
             request_cancel(uow, order, now)
 
 
-def request_cancel(uow: UnitOfWork, order: Order, now: datetime) -> None:
-    """Note the wish and add the one cancellation job of `order`; an intent that never left is abandoned at once."""
+def request_cancel(uow: UnitOfWork, order: Order, now: datetime, cause: UUID | None = None) -> None:
+    """Note the wish and add the one cancellation job of `order`; an intent that never left is abandoned at once.
+
+    `cause` is what it is cancelled for, such as the order that has taken its place.
+    """
     if order.status is OrderStatus.INTENDED:
         after = order.move(OrderStatus.ABANDONED, reason="not needed any more", updated_at=now)
         if not uow.orders.save(after):
@@ -55,4 +59,5 @@ def request_cancel(uow: UnitOfWork, order: Order, now: datetime) -> None:
         payload={"order_id": str(order.id)},
         now=now,
         correlation_id=order.intent.signal_id or order.intent.position_id,
+        causation_id=cause,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from common.domain.money import round_to
 from common.domain.order import (
@@ -35,6 +36,7 @@ def add_closing_order(
     trigger: Decimal | None,
     reason: str,
     now: datetime,
+    replaces: UUID | None = None,
 ) -> Order:
     """Commit the intent of the next stop or exit of `position` and ask for its placement."""
     instrument = instrument_of(uow, position.venue, position.instrument)
@@ -59,9 +61,10 @@ def add_closing_order(
         leverage=position.leverage,
         halt_epoch=0,
         expires_at=now + NEVER,
+        replaces=replaces,
     )
     order = Order(intent=intent, status=OrderStatus.INTENDED, version=0, created_at=now, reason=reason)
     uow.orders.add(order)
     uow.audit.append("order", str(order.id), {"to": "intended", "role": role.value, "reason": reason}, now)
-    request_placement(uow, order, None, now)
+    request_placement(uow, order, replaces, now)
     return order

@@ -40,7 +40,8 @@ def no_stream(account: Account, credentials: Credentials) -> AccountStream | Non
 class Policy:
     """What the operator decided for the whole platform.
 
-    Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
+    A stop at the venue is moved at most once in `stop_move_every`, and for no less than `stop_move_step` of the distance
+    between entry and first stop. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
     """
 
     order_prefix: str = "tw"
@@ -53,6 +54,8 @@ class Policy:
     transit_s: float = 2.0
     stop_deadline_s: float = 10.0
     parameters_settle_s: float = 2.0
+    stop_move_every: timedelta = timedelta(seconds=30)
+    stop_move_step: Decimal = Decimal("0.1")
     settle_first_s: float = 0.2
     settle_again_s: float = 1.0
     retry_base_s: float = 0.2

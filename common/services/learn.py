@@ -13,7 +13,7 @@ from common.domain.decision import decision_id
 from common.domain.errors import NotFound, Transient
 from common.domain.fill import Fill, Funding, filled, status_after
 from common.domain.money import ZERO
-from common.domain.order import ADOPTIONS, LIVE, TERMINAL, Order, OrderRole, OrderStatus
+from common.domain.order import ADOPTIONS, AT_VENUE, LIVE, TERMINAL, Order, OrderRole, OrderStatus
 from common.domain.position import FORCED, CloseReason, Position, fold
 from common.domain.signal import ExitPlan, Side
 from common.domain.tenant import Account
@@ -37,6 +37,8 @@ def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
     if after.intent.role is OrderRole.EXIT:
         # The reason of an exit says why the position is left; what happened on the way there is in the audit trail.
         after = replace(after, reason=before.reason)
+    if after.acknowledged_at is None and after.status in AT_VENUE:
+        after = replace(after, acknowledged_at=now)
     if not uow.orders.save(after):
         raise Transient(f"order {after.id} was changed by another worker")
     if after.status in TERMINAL and after.intent.role is OrderRole.ENTRY:
@@ -238,8 +240,15 @@ def save_position(uow: UnitOfWork, position: Position) -> Position:
 def _with_reason(uow: UnitOfWork, position: Position) -> Position:
     closers = [o for o in uow.orders.of_position(position.id) if not o.intent.role.increases_risk]
     last = max((o for o in closers if o.filled_quantity > ZERO), key=lambda o: o.updated_at or o.created_at)
-    reason = CloseReason.STOP if last.intent.role is OrderRole.STOP else CloseReason(last.reason)
+    reason = _stopped(position, last) if last.intent.role is OrderRole.STOP else CloseReason(last.reason)
     return replace(position, close_reason=position.close_reason or reason)
+
+
+def _stopped(position: Position, stop: Order) -> CloseReason:
+    """Why a stop at the venue closed: one that had followed the price took what the price had earned."""
+    trigger = stop.intent.trigger_price
+    is_earned = trigger is not None and (trigger - position.exits.stop) * position.side.sign > ZERO
+    return CloseReason.TRAILING if is_earned else CloseReason.STOP
 
 
 def learn_fundings(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Iterable[VenueFunding]) -> None:

@@ -26,6 +26,7 @@ from common.services.flatness import note_flatness, witness
 from common.services.fleet import Fleet, instrument_of
 from common.services.learn import learn, learn_fundings, live_orders, save_position
 from common.services.market_view import market_now
+from common.services.move_stop import move_stop
 from common.services.protect_position import protect
 from common.store import UnitOfWork
 
@@ -147,6 +148,8 @@ def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
         if reason is not None:
             close_position(fleet, uow, tracked, reason, now)
         protect(fleet, uow, tracked, now)
+        if reason is None:
+            move_stop(fleet, uow, tracked, seen.marks.get(position.instrument, ZERO), now)
     for order in live_orders(uow, account):
         closed = uow.positions.get(order.intent.position_id)
         if order.intent.role is not OrderRole.ENTRY and closed is not None and not closed.is_open:
@@ -215,11 +218,13 @@ def _naked_since(uow: UnitOfWork, position: Position, now: datetime) -> datetime
     resting = [order for order in stops if order.status in WORKING]
     if sum((order.remaining for order in resting), ZERO) >= position.quantity:
         return None
-    covered_until = max((order.created_at for order in resting), default=None)
+    covered_until = max((order.created_at for order in stops if order.status not in _NEVER_RESTED), default=None)
     wanted = [
         order.created_at
         for order in stops
         if order.status in _NEVER_RESTED
+        # One that was only to replace another was not wanted as cover.
+        and not (order.status in TERMINAL and order.intent.replaces is not None)
         # What is in doubt has covered nothing yet, however young the stops that rest. What ended without having rested
         # left its part naked until a stop was added afterwards: one that was there already covers another part.
         and (order.status not in TERMINAL or covered_until is None or (order.updated_at or now) > covered_until)

@@ -115,8 +115,10 @@ def _refused(fleet: Fleet, uow: UnitOfWork, order: Order, refusal: Refused) -> s
         # What closes a position is asked for again at the next visit, as a new order; an entry's moment is over.
         return f"not taken now: {refusal.code}"
     position = uow.positions.get(order.intent.position_id)
-    if order.intent.role is OrderRole.STOP and position is not None and position.is_open:
-        # The price is beyond the stop already, or the venue will not hold it: a naked position is left at once.
+    is_needed = order.intent.role is OrderRole.STOP and order.intent.replaces is None
+    if is_needed and position is not None and position.is_open:
+        # The price is beyond the stop already, or the venue will not hold it: a naked position is left at once. One that
+        # was to replace another leaves that one where it rests.
         close_position(fleet, uow, position, CloseReason.STOP, now)
     return f"rejected by the venue: {refusal.code}"
 

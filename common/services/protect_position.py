@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from common.domain.exits import stop_price_now
 from common.domain.money import ZERO
 from common.domain.order import LIVE, Order, OrderRole
 from common.domain.position import Position
@@ -32,5 +33,5 @@ def protect(fleet: Fleet, uow: UnitOfWork, position: Position, now: datetime) ->
     if naked <= ZERO:
         return None
     return add_closing_order(
-        fleet, uow, position, OrderRole.STOP, naked, trigger=position.exits.stop, reason="protect", now=now
+        fleet, uow, position, OrderRole.STOP, naked, trigger=stop_price_now(position), reason="protect", now=now
     )

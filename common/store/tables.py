@@ -616,6 +616,8 @@ orders = _tenant_table(
     _money("average_price"),
     _text("reason"),
     _time("updated_at", nullable=True),
+    _uuid("replaces", nullable=True),
+    _time("acknowledged_at", nullable=True),
     UniqueConstraint("tenant_id", "client_order_id"),
     _of_account(),
     _above_zero("quantity"),
