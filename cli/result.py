@@ -40,6 +40,7 @@ def summary(
     return {
         **{name: status.get(name, 0) for name in COUNTS},
         "tenants": tenants(status),
+        "protection": dict(status.get("protection", {})),
         "invariants": dict(invariants),
         "started_s": started_s,
         "venue_time": status.get("venue_time"),
@@ -68,6 +69,7 @@ def show_result(result: Mapping[str, Any], as_json: bool) -> None:
                 table(rows, ["what", "count"]),
                 Text(),
                 table(result["tenants"], ["name=tenant", "profit=profit after costs", "equity"]),
+                Text(_protected(result.get("protection", {}))),
                 Text(),
                 facts,
                 *(Text(f"  {item}", style="red") for item in result["invariants"].get("differences", ())),
@@ -75,6 +77,14 @@ def show_result(result: Mapping[str, Any], as_json: bool) -> None:
         )
 
     answer(result, as_json, show)
+
+
+def _protected(found: Mapping[str, Any]) -> str:
+    """How soon stops rested, on one line."""
+    if not found.get("covered"):
+        return "fill to stop: nothing was filled"
+    times = f"p50 {found['p50_s']} s, p99 {found['p99_s']} s, longest {found['max_s']} s"
+    return f"fill to stop: {times}; {found['covered']} of {found['fills']} fills covered, {found['late']} late"
 
 
 def _flat(value: object) -> str:

@@ -211,7 +211,8 @@ class Metrics:
     model_calls: Counter
     model_cost_usd: Counter
     model_seconds: Histogram
-    fill_to_stop_seconds: Histogram
+    fill_to_stop_seconds: Gauge
+    naked_fills: Gauge
     account_gaps: Counter
     account_fills: Counter
     account_refill_seconds: Histogram
@@ -238,6 +239,11 @@ class Metrics:
             queue = depths.get(stage.value, {"pending": 0, "oldest_age_s": 0})
             self.queue_depth.labels(stage.value).set(queue["pending"])
             self.queue_age_seconds.labels(stage.value).set(float(queue["oldest_age_s"]))
+        protection = status.get("protection", {})
+        for figure in ("p50", "p99", "max"):
+            if protection.get(f"{figure}_s") is not None:
+                self.fill_to_stop_seconds.labels(figure).set(protection[f"{figure}_s"])
+        self.naked_fills.set(protection.get("late", 0))
         for state, count in status.get("orders", {}).items():
             self.orders.labels(state).set(count)
         for rule, count in status.get("vetoes", {}).items():
@@ -300,7 +306,10 @@ def metrics() -> Metrics:
         model_calls=counter("model_calls", "Questions to the model by its answer", "profile", "verdict"),
         model_cost_usd=counter("model_cost_usd", "What the model's answers cost", "profile"),
         model_seconds=histogram("model_seconds", "Seconds the model took", "profile"),
-        fill_to_stop_seconds=histogram("fill_to_stop_seconds", "Seconds from an entry's fill to its resting stop"),
+        fill_to_stop_seconds=gauge(
+            "fill_to_stop_seconds", "Seconds from an entry's fill to its acknowledged stop", "of"
+        ),
+        naked_fills=gauge("naked_fills", "Fills of entries that were naked for longer than the deadline"),
         account_gaps=counter("account_stream_gaps", "Times of which a venue may have kept something back", "cause"),
         account_fills=counter("account_stream_fills", "Fills that were booked because the venue told them", "venue"),
         account_refill_seconds=histogram(

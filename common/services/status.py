@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from common.domain.errors import NotFound
 from common.services.flatness import flatness
 from common.services.fleet import Fleet
 from common.services.tenants import find_tenant
+from common.store import Protection
 
 Row = dict[str, Any]
 
@@ -26,10 +28,27 @@ def fleet_status(fleet: Fleet) -> Row:
             "tenants": [encode(row) for row in view.tenant_profits()],
             "halts": [encode(halt) for halt in view.halts()],
             "flatness": flattening,
+            "protection": _protection(fleet, view.protection(now, fleet.clock.transport(fleet.policy.stop_deadline_s))),
             "workers": [encode(beat) for beat in view.heartbeats()],
             "venue_time": encode(now),
             "speed": fleet.clock.rate,
         }
+
+
+def _protection(fleet: Fleet, found: Protection) -> Row:
+    """Fill to acknowledged stop in seconds of life; `late` fills were naked beyond the deadline."""
+
+    def life(seconds: Decimal | None) -> float | None:
+        return None if seconds is None else round(float(seconds) / fleet.clock.rate, 3)
+
+    return {
+        "fills": found.fills,
+        "covered": found.covered,
+        "p50_s": life(found.p50),
+        "p99_s": life(found.p99),
+        "max_s": life(found.longest),
+        "late": found.late,
+    }
 
 
 def decisions(fleet: Fleet, tenant: str | None = None, limit: int = 50) -> list[Row]:

@@ -8,7 +8,7 @@ from common.store.jobs import StageDepth
 from common.store.leader import Leases
 from common.store.market import Revision
 from common.store.migrate import migrate
-from common.store.operator import FleetCounts, MissingOutcome, OperatorView, TenantProfit, VenueAccount
+from common.store.operator import FleetCounts, MissingOutcome, OperatorView, Protection, TenantProfit, VenueAccount
 from common.store.risk import HeldReservation
 from common.store.store import RoleName, Store, Timeouts
 from common.store.tenants import Balance, Wanted
@@ -30,6 +30,7 @@ __all__ = [
     "Leases",
     "MissingOutcome",
     "OperatorView",
+    "Protection",
     "QuarantinedOrder",
     "Revision",
     "RoleName",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -83,6 +83,38 @@ _WITHOUT_OUTCOME = """
     ORDER BY s.closed_at, s.id, b.tenant_id, b.account_id
 """
 
+# For every fill of an entry: when the venue had acknowledged stops over all that was filled until then. Stops that
+# only followed the price are not counted, for they covered what was covered.
+_PROTECTION = """
+    WITH recent AS (
+        SELECT tenant_id, id, closed_at FROM positions WHERE opened_at IS NOT NULL ORDER BY opened_at DESC LIMIT :most
+    ), filled AS (
+        SELECT f.tenant_id, f.position_id, f.occurred_at, r.closed_at,
+            sum(f.quantity) OVER (PARTITION BY f.tenant_id, f.position_id ORDER BY f.occurred_at, f.trade_id) AS quantity
+        FROM recent AS r
+        JOIN fills AS f ON f.tenant_id = r.tenant_id AND f.position_id = r.id
+        JOIN orders AS o ON o.tenant_id = f.tenant_id AND o.id = f.order_id AND o.role = 'entry'
+    ), acknowledged AS (
+        SELECT o.tenant_id, o.position_id, o.acknowledged_at AS at,
+            sum(o.quantity) OVER (PARTITION BY o.tenant_id, o.position_id ORDER BY o.acknowledged_at, o.id) AS quantity
+        FROM recent AS r
+        JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.position_id = r.id
+        WHERE o.role = 'stop' AND o.replaces IS NULL AND o.acknowledged_at IS NOT NULL
+    ), waited AS (
+        SELECT f.occurred_at, f.closed_at, extract(epoch FROM (
+            SELECT min(a.at) FROM acknowledged AS a
+            WHERE a.tenant_id = f.tenant_id AND a.position_id = f.position_id AND a.quantity >= f.quantity)
+            - f.occurred_at) AS seconds
+        FROM filled AS f
+    )
+    SELECT count(*) AS fills, count(seconds) AS covered,
+        percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) AS p50,
+        percentile_disc(0.99) WITHIN GROUP (ORDER BY seconds) AS p99, max(seconds) AS longest,
+        count(*) FILTER (WHERE coalesce(seconds, extract(epoch FROM coalesce(closed_at, :now) - occurred_at)) > :deadline)
+            AS late
+    FROM waited
+"""
+
 _DEPTHS = """
     SELECT stage, count(*) AS pending, min(available_at) AS oldest FROM jobs
     WHERE state = 'pending' AND available_at <= :now GROUP BY stage ORDER BY stage
@@ -133,6 +165,22 @@ class FleetCounts:
     tenants: int
     jobs: Mapping[str, int]
     finished: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """How soon fills of entries were covered by stops that the venue acknowledged, over the newest positions.
+
+    `covered` of `fills` were; those that were not were left before. Times are venue seconds from fill to acknowledgement,
+    None where nothing was covered; `late` fills were naked for longer than the deadline.
+    """
+
+    fills: int
+    covered: int
+    p50: Decimal | None
+    p99: Decimal | None
+    longest: Decimal | None
+    late: int
 
 
 class MissingOutcome(NamedTuple):
@@ -188,6 +236,12 @@ class OperatorView:
         """What is due in each stage."""
         rows = self._session.all(_DEPTHS, {"now": now})
         return [StageDepth(row.stage, row.pending, max((now - row.oldest).total_seconds(), 0.0)) for row in rows]
+
+    def protection(self, now: datetime, deadline: timedelta, positions_max: int = 1000) -> Protection:
+        """How soon stops rested for what was filled, over the newest `positions_max` positions."""
+        parameters = {"now": now, "deadline": deadline.total_seconds(), "most": positions_max}
+        row = self._session.first(_PROTECTION, parameters)
+        return Protection(**row._mapping) if row else Protection(0, 0, None, None, None, 0)
 
     def tenants(self) -> list[Tenant]:
         """All tenants by name."""

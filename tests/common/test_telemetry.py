@@ -137,6 +137,22 @@ def test_the_ledger_is_mirrored_and_an_empty_queue_forgets_its_depth() -> None:
     assert count("tradewinds_vetoes", rule="spread_too_wide") == 3
 
 
+def test_the_time_from_fill_to_stop_is_mirrored_where_there_was_one() -> None:
+    metrics().ledger({"protection": {"p50_s": 0.1, "p99_s": 0.4, "max_s": 0.5, "late": 2}})
+    metrics().ledger({"protection": {"p50_s": None, "p99_s": None, "max_s": None, "late": 3}})
+    assert count("tradewinds_fill_to_stop_seconds", of="p99") == 0.4
+    assert count("tradewinds_naked_fills") == 3
+
+
+def test_what_an_account_stream_comes_to_is_counted() -> None:
+    before = count("tradewinds_account_stream_gaps_total", cause="cut")
+    for told in (("gap", "cut", 1), ("booked", "simulator", 3), ("refilled", "", 0.2)):
+        metrics().account_stream(*told)
+    assert count("tradewinds_account_stream_gaps_total", cause="cut") == before + 1
+    assert count("tradewinds_account_stream_fills_total", venue="simulator") >= 3
+    assert count("tradewinds_account_stream_refill_seconds_count") >= 1
+
+
 def test_a_ring_that_fails_is_counted_and_still_fails() -> None:
     bus = RecordingBus()
     ObservedBus(bus).ring([])
