@@ -68,6 +68,18 @@ def check_books(world: World, root: Any) -> None:
             laws.broken("I11", table, f"{count} rows belong to another tenant than their account does")
 
 
+def check_heard(world: World) -> None:
+    """Whatever the venue showed of orders that the ledger knows to be there was told, or found after a gap: it is booked."""
+    laws, now = world.laws, world.clock.now()
+    for account in world.ears.listeners:
+        with world.database.store.unit_of_work(laws.accounts[account].tenant_id) as uow:
+            booked = {fill.trade_id for fill in uow.fills.of_account(account)}
+            known = {o.intent.client_order_id for o in uow.orders.of_account(account) if o.acknowledged_at is not None}
+        for item in world.venue.account(account).fills:
+            if item.visible_at <= now and item.client_order_id in known and item.fill.trade_id not in booked:
+                laws.broken("GAP", f"fill {item.fill.trade_id}", "the stream lost it and nobody asked for it")
+
+
 def audit_digest(world: World) -> str:
     """One hash over the heads of all audit chains."""
     with world.database.store.operator() as view:
@@ -195,7 +207,7 @@ def _stops(
         for item in resting.get(position.id, []):
             trigger = item.intent.trigger_price or ZERO
             is_right = item.intent.side.sign == -position.side.sign and item.intent.reduce_only
-            if is_right and trigger == position.exits.stop:
+            if is_right and (trigger - position.exits.stop) * position.side.sign >= ZERO:
                 covered += item.intent.quantity - item.filled
         if covered < position.quantity:
             laws.broken("I8", f"position {position.id}", f"{covered} of {position.quantity} is covered by stops")

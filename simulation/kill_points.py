@@ -20,6 +20,8 @@ DOORS: Mapping[str, str] = {
     "maintenance.reconcile": "venue.positions venue.fills venue.open_orders venue.find commit bus.ring",
     "maintenance.relay": "commit bus.ring",
     "maintenance.equity": "commit",
+    "account.hear": "commit bus.ring",
+    "account.refill": "venue.balance venue.open_orders venue.fills commit bus.ring",
     "operator.halt": "commit",
     "operator.resume": "commit",
 }

@@ -186,6 +186,21 @@ class Laws(Watch):
             self._not_halted(intent)
             self._room_at_venue(account_id, intent)
 
+    def cancelled(self, account_id: UUID, order: Resting) -> None:
+        """The engine cancelled an order: I8, a position that was held all the time keeps its cover."""
+        intent = order.intent
+        position = self.record.positions.get(intent.position_id)
+        if intent.role is not OrderRole.STOP or position is None or not position.is_open:
+            return
+        if position.id in self.record.closed_at:
+            return  # It was closed once and opened again by a late fill: its old stops were cancelled for that.
+        resting = [o for o in self.venue.account(account_id).orders if o.is_open and o.intent.role is OrderRole.STOP]
+        covered = sum((o.intent.quantity - o.filled for o in resting if o.intent.position_id == position.id), ZERO)
+        if covered < min(position.quantity, abs(self.venue.account(account_id).held.get(intent.instrument, ZERO))):
+            self.broken(
+                "I8", intent.client_order_id, f"it was cancelled and left {covered} of {position.quantity} covered"
+            )
+
     def _not_halted(self, intent: OrderIntent) -> None:
         submitted = self.record.submitted.get(intent.client_order_id, self.record.number + 1)
         for span in self.record.halts:

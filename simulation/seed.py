@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from common.domain.risk.book import Environment
-from simulation.books import audit_digest, check_books
+from simulation.books import audit_digest, check_books, check_heard
 from simulation.database import Database
 from simulation.doors import Errand
 from simulation.hub import KillPoint
@@ -113,6 +113,7 @@ def _peace(world: World, database: Database) -> None:
         laws.broken("I1", "workers", "a worker does not come to the end of what it is doing")
         return
     world.venue.lag = 0.0
+    _hear(world)
     _advance(world, IN_DOUBT_S)
     _visit(world)
     world.venue.frozen_at = world.clock.now()
@@ -129,6 +130,16 @@ def _peace(world: World, database: Database) -> None:
         stuck = database.root.execute(_STUCK).fetchall()
         laws.broken("I1", "fleet", f"it does not come to rest: {stuck}")
     check_books(world, database.root)
+
+
+def _hear(world: World) -> None:
+    """Let the listener come to the end: what was told, or was lost in a gap, is in the ledger before any beat ticks."""
+    for _ in range(2_000):
+        if not world.ears.has_work:
+            check_heard(world)
+            return
+        world.ears.listen(world.hub)
+    world.laws.broken("GAP", "listener", "it does not come to the end of what it owes")
 
 
 def _advance(world: World, seconds: float) -> None:

@@ -63,7 +63,8 @@ class SimulatedDice(Rules):
             confidence=np.full(count, 0.9),
             stop=close * 0.01,
             target=close * 0.03,
-            trail=np.full(count, np.nan),
+            # One in three trails, so that stops at the venue have to follow.
+            trail=np.array([c * 0.003 if d[3] % 3 == 0 else np.nan for c, d in zip(close, dice, strict=True)]),
             max_hold=timedelta(seconds=hold),
             reasons=lambda _: ("the dice say so",),
         )

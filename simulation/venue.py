@@ -140,6 +140,9 @@ class Watch:
     def accepted(self, account_id: UUID, order: Resting) -> None:
         """The engine has taken an order."""
 
+    def cancelled(self, account_id: UUID, order: Resting) -> None:
+        """The engine has cancelled an order because it was asked to."""
+
 
 class VirtualVenue:
     """Public side (ports.venue.MarketData) and ledger. `lag` is the chance that something stays hidden for a while."""
@@ -417,6 +420,7 @@ class AccountDoor:
                     self._venue.finish(self.account_id, order)
                 if order.is_open:
                     order.status = OrderStatus.CANCELED
+                    self._venue.watch.cancelled(self.account_id, order)
 
     def find(self, intent: OrderIntent) -> VenueOrder | None:
         """The newest visible order of that id."""

@@ -36,6 +36,7 @@ from simulation.doors import AdvisorDoor, BusDoor, Draw, Errand, MarketDoor, Sto
 from simulation.hub import Actor, Chances, Crash, Hub, KillPoint
 from simulation.laws import Laws
 from simulation.strategy import NAME
+from simulation.stream import Ears, Wires
 from simulation.venue import AccountDoor, Character, Resting, VirtualVenue
 
 SYMBOLS = ("AAA/USDT:USDT", "BBB/USDT:USDT", "CCC/USDT:USDT")
@@ -209,7 +210,25 @@ class World:
         self._orders: list[tuple[str, dict[str, Any]]] = []
         operator = self._fleet(timedelta(0))
         self.hub.actors.append(Actor("operator", lambda: self._command(operator), lambda: bool(self._orders)))
+        self._listen()
         self._beats = [Beat("beat-1", dict.fromkeys(PERIODS_S, 0.0)), Beat("beat-2", dict.fromkeys(PERIODS_S, 1.5))]
+
+    def _listen(self) -> None:
+        live = [account for account in self.laws.accounts.values() if account.environment is Environment.LIVE]
+        self.wires = Wires(self.hub, self.venue, [account.id for account in live], self.seed)
+        self.ears = Ears(self._fleet(timedelta(0)), self.wires, live)
+
+        def errand() -> None:
+            try:
+                self.ears.listen(self.hub)
+            except Crash:
+                self.ears = Ears(self._fleet(timedelta(0)), self.wires, live)
+                self.ears.reconnect()
+                raise
+            except TradewindsError as error:
+                self.hub.note(f"not heard: {error}")
+
+        self.hub.actors.append(Actor("listener", errand, lambda: self.ears.has_work))
 
     def _worker(self, skew: timedelta) -> Any:
         memory = [self._fleet(skew)]
@@ -272,6 +291,7 @@ class World:
             self.clock.advance(self.rng.choice((15.0, 40.0, 90.0)))
         self.clock.advance(self.rng.uniform(0.4, 2.6))
         self.venue.tick()
+        self.wires.notice()
         for beat in self._beats:
             self._ring(beat)
         if self.hub.happens("halt", name="kill_switch"):

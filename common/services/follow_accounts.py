@@ -59,15 +59,25 @@ class Visits:
             self._owed[account_id] = (tenant_id, since, compare or before)
             self._ready.notify()
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether any account waits for its visit."""
+        return bool(self._owed)
+
     def serve(self, stop: threading.Event) -> None:
         """Pay visits until `stop` is set."""
         while not stop.is_set():
             with self._ready:
                 self._ready.wait_for(lambda: bool(self._owed), timeout=_AGAIN_S)
-                account_id = next(iter(self._owed), None)
-                owed = self._owed.pop(account_id) if account_id is not None else None
-            if account_id is not None and owed is not None and not self._pay(account_id, *owed):
+            if not self.pay_one():
                 stop.wait(_AGAIN_S)
+
+    def pay_one(self) -> bool:
+        """Visit the account that has waited longest; False when it must be visited again."""
+        with self._ready:
+            account_id = next(iter(self._owed), None)
+            owed = self._owed.pop(account_id) if account_id is not None else None
+        return account_id is None or owed is None or self._pay(account_id, *owed)
 
     def _pay(self, account_id: UUID, tenant_id: UUID, since: float, compare: bool) -> bool:
         try:
@@ -90,7 +100,9 @@ class Visits:
 class Listener:
     """One account that is listened to, in a thread of its own."""
 
-    def __init__(self, fleet: Fleet, account: Account, stream: AccountStream, visits: Visits, tell: Tell) -> None:
+    def __init__(
+        self, fleet: Fleet, account: Account, stream: AccountStream, visits: Visits, tell: Tell = tell_nobody
+    ) -> None:
         self.account = account
         self._fleet, self._stream, self._visits, self._tell = fleet, stream, visits, tell
         self._told: deque[str] = deque(maxlen=_TOLD_MAX)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bugs import jobs, learning, placing, protecting, risk, settling
+from tests.bugs import jobs, learning, placing, protecting, replacing, risk, settling
 from tests.bugs.garden import REGISTRY as BUGS
 
-__all__ = ["BUGS", "jobs", "learning", "placing", "protecting", "risk", "settling"]
+__all__ = ["BUGS", "jobs", "learning", "placing", "protecting", "replacing", "risk", "settling"]
