@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event
 from uuid import UUID
 
@@ -113,7 +114,7 @@ class Ears:
         self._wires, self._accounts = wires, accounts
         self.visits = Visits(fleet)
         self.listeners = {
-            account.id: Listener(fleet, account, SilentWire(lambda a=account.id: wires.connect(a)), self.visits)
+            account.id: Listener(fleet, account, SilentWire(partial(wires.connect, account.id)), self.visits)
             for account in accounts
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from common.services import close_position, hear_account, move_stop
+from common.services import close_position, closing, hear_account, move_stop
 from common.services.follow_accounts import Visits
 from common.services.learn import learn
 from common.services.protect_position import stops_of
@@ -29,7 +29,7 @@ def old_stop_cancelled_first() -> None:
 
 @bug("I8", "a stop that only covers a part takes the place of one that covers everything")
 def part_of_a_stop_replaces_all_of_it() -> None:
-    original = move_stop.add_closing_order
+    original = closing.add_closing_order
 
     def add(fleet: Any, uow: Any, position: Any, role: Any, quantity: Any, **named: Any) -> Any:
         return original(fleet, uow, position, role, quantity / 2, **named)
