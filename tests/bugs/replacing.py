@@ -47,7 +47,7 @@ def _cancel_whatever_is_behind() -> None:
     swap(original, cancel)
 
 
-@bug("I5", "a fill that the stream tells is booked beside the one that was asked for")
+@bug("I1", "a fill that the stream tells is booked beside the one that was asked for")
 def stream_fill_booked_twice() -> None:
     def twice(fleet: Any, uow: Any, account: Any, seen: Any, fills: Any) -> Any:
         renamed = [replace(fill, trade_id=f"ws-{fill.trade_id}") for fill in fills]
