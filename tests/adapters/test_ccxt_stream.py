@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from common.adapters.ccxt_venue import CcxtMarketData, CcxtStream, Connection, c
 from common.adapters.clock import FollowedClock
 from common.domain.market import Candle, Timeframe
 from common.ports.candle_stream import ClosedCandle
+from tests.clocks import ManualClock
 from tests.simulator_process import SimulatorProcess, start
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
@@ -106,3 +109,19 @@ def test_a_connection_that_only_pretends_to_live_is_given_up(healed: SimulatorPr
     listener = Listener(healed, silence_s=1)
     listener.listen(12)
     assert_whole(listener)
+
+
+def test_a_candle_that_is_closed_again_with_other_numbers_is_handed_on_again() -> None:
+    market, clock = (SYMBOLS[0], ONE_MINUTE), ManualClock()
+    link = Connection(capability("binanceusdm"), "scripted", is_paced=False)
+    opened_at = ONE_MINUTE.floor(clock.now())
+    opened = int(opened_at.timestamp() * 1000)
+    stream = CcxtStream(link, clock, CcxtMarketData(link, clock), [market])
+    client = SimpleNamespace(market=lambda _: {"id": "BTCUSDT"}, timeframes={"1m": "1m"}, tw_closed=set(), ohlcvs={})
+
+    def said(close: str) -> list[str]:
+        client.tw_closed.add(("BTCUSDT", "1m", opened))
+        client.ohlcvs = {market[0]: {"1m": [[opened, "100", "103", "99", close, "1"]]}}
+        return [str(item.candle.close) for item in asyncio.run(stream._take(client, [market]))]
+
+    assert [said(close) for close in ("101", "101", "102", "102")] == [["101"], [], ["102"], []]
