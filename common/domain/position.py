@@ -91,14 +91,15 @@ def position_id(entry_order: UUID) -> UUID:
 def fold(position: Position, fills: Iterable[Fill], fundings: Iterable[Funding] = ()) -> Position:
     """`position` as its complete `fills` and `fundings` make it, whatever it said before.
 
-    Fills are taken in the order of (time, trade id), so any arrival order gives the same position. A closing fill
+    Fills are taken in the order of (time, opening ones first, trade id), so any arrival order gives the same position:
+    what closes at the very instant of its entry closes it, whatever the venue numbers its trades by. A closing fill
     larger than what is held closes what is held; the excess is the reconciler's to explain.
     """
     held, opened, cost, closed, proceeds, fees = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     opens = OrderSide.BUY if position.side is Side.LONG else OrderSide.SELL
-    for fill in sorted(fills, key=lambda item: (item.occurred_at, item.trade_id)):
+    for fill in sorted(fills, key=lambda item: (item.occurred_at, item.side is not opens, item.trade_id)):
         fees += fill.fee
         if fill.side is opens:
             held, opened, cost = held + fill.quantity, opened + fill.quantity, cost + fill.quantity * fill.price

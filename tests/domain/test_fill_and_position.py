@@ -97,6 +97,12 @@ def test_a_closing_fill_larger_than_what_is_held_closes_what_is_held() -> None:
     assert (closed.quantity, closed.gross_profit) == (D(0), D(10))
 
 
+def test_what_closes_at_the_instant_of_its_entry_closes_it_whatever_the_trades_are_called() -> None:
+    at_once = {"occurred_at": NOW}
+    closed = fold(EMPTY, [fill(10, SELL, 1, 110, **at_once), fill(9, BUY, 1, 100, **at_once)])
+    assert (closed.quantity, closed.gross_profit, closed.closed_at) == (D(0), D(10), NOW)
+
+
 def test_the_best_price_seen_survives_a_fold() -> None:
     assert fold(replace(EMPTY, best_price=D(120)), [fill(1, BUY, 1, 100)]).best_price == 120
 
