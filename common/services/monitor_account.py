@@ -78,7 +78,9 @@ def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Ob
     live = [o for o in live_orders(uow, account) if o.status not in IN_DOUBT and o.status is not OrderStatus.INTENDED]
     positions = uow.positions.open(account.id)
     seen = Observation(balance=venue.balance())
-    if not live and not positions:
+    # What was closed between two visits may have paid funding that nobody has asked for.
+    lately = uow.positions.closed_since(account.id, _last_visit(fleet, uow, account) - fleet.policy.overlap)
+    if not live and not positions and not lately:
         return seen
     shown = {item.client_order_id: item for item in venue.open_orders()}
     for order in live:
@@ -91,10 +93,15 @@ def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Ob
         since = _since(fleet, uow, account, symbol, live, positions, seen)
         seen.fills.extend(ask_of(uow, account, symbol, partial(venue.fills, symbol, since), []))
         seen.marks[symbol] = ask_of(uow, account, symbol, partial(_mark, fleet, uow, account, symbol), ZERO)
-    if positions:
-        opened = min(p.opened_at for p in positions if p.opened_at is not None)
+    if positions or lately:
+        opened = min(p.opened_at for p in (*positions, *lately) if p.opened_at is not None)
         seen.fundings = venue.fundings(uow.fundings.last_at(account.id) or opened)
     return seen
+
+
+def _last_visit(fleet: Fleet, uow: UnitOfWork, account: Account) -> datetime:
+    balance = uow.accounts.balance(account.id)
+    return balance.at if balance is not None else fleet.clock.now()
 
 
 def _since(

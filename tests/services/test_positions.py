@@ -17,6 +17,7 @@ from common.domain.position import CloseReason, Position
 from common.domain.risk.book import HaltMode, HaltScope
 from common.domain.signal import ExitPlan
 from common.ports.venue import VenueFunding
+from common.services.close_position import close_position
 from common.services.halts import halt, resume
 from common.services.learn import learn, learn_fills, learn_fundings, learn_order, refold_position, save_position
 from common.services.monitor_account import monitor_account
@@ -612,6 +613,23 @@ def test_funding_that_is_told_after_the_position_was_left_changes_its_profit_and
     assert after is not None
     assert after.net_profit == closed.net_profit - 2
     assert world.audited(house, position.id) == kinds
+
+
+def test_funding_of_a_position_that_was_left_between_two_visits_is_asked_for(world: World, house: House) -> None:
+    world.enter(house)
+    world.clock.advance(5)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        held = uow.positions.open(house.account.id)[0]
+        close_position(world.fleet, uow, held, CloseReason.MANUAL, world.clock.now())
+        refs = uow.commit()
+    paid = VenueFunding("i9", SOL, Decimal(-2), "USDT", world.clock.now() - timedelta(seconds=3))
+    for ref in refs:
+        world.run(ref)
+    closed = world.position(house)
+    assert closed is not None
+    assert not closed.is_open
+    world.door_of(house).payments = [paid]
+    assert look(world, house).net_profit == closed.net_profit - 2
 
 
 def test_a_fill_told_by_our_id_belongs_to_its_order_before_the_venues_id_is_known(world: World, house: House) -> None:
