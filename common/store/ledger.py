@@ -278,13 +278,16 @@ class Positions:
         return [POSITION.value(row) for row in rows]
 
     def held_at(self, account_id: UUID, instrument: str, instant: datetime) -> Position | None:
-        """The position of the account on `instrument` that was open at `instant`; the latest where several were."""
+        """The position of the account on `instrument` that was open at `instant`; the latest where several were.
+
+        What was closed at that very instant counts: whoever is paid for it held it.
+        """
         table = tables.positions
         statement = (
             select(table)
             .where(table.c.account_id == account_id, table.c.instrument == instrument)
             .where(table.c.opened_at <= instant)
-            .where(table.c.closed_at.is_(None) | (table.c.closed_at > instant))
+            .where(table.c.closed_at.is_(None) | (table.c.closed_at >= instant))
             .order_by(table.c.opened_at.desc(), table.c.id)
             .limit(1)
         )
