@@ -11,7 +11,7 @@ from typing import Any
 
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.errors import Permanent
-from common.domain.fill import Fill
+from common.domain.fill import Fill, Funding
 from common.domain.market import Timeframe
 from common.domain.money import ZERO
 from common.domain.order import TERMINAL, Order, OrderRole, OrderStatus
@@ -38,6 +38,8 @@ _SECRETS = """
     UNION ALL SELECT 'orders', id::text FROM orders WHERE reason LIKE %(canary)s
     UNION ALL SELECT 'advice', id::text FROM advice WHERE prompt || raw_answer || rationale LIKE %(canary)s
 """
+
+_TRAIL = "SELECT kind, subject, payload FROM audit WHERE kind IN ('order', 'fill') ORDER BY seq"
 
 # Every row that names an account must belong to the account's tenant.
 _STRANGE_ROWS = """
@@ -126,10 +128,13 @@ def _account(world: World, uow: UnitOfWork, account: Account) -> None:
     positions = uow.positions.list(10_000, account_id=account.id)
     _orders(laws, account, orders, theirs, {name for owner, name in world.strangers if owner == account.id})
     _fills(laws, account, fills, theirs)
+    fundings = [item for position in positions for item in uow.fundings.of_position(position.id)]
+    _fundings(laws, account, fundings, theirs)
     _positions(laws, account, positions, fills, theirs)
     _stops(world, account, positions, orders, theirs)
     _reservations(laws, account, orders, {item.order_id for item in uow.risk.held() if item.account_id == account.id})
-    _cash(laws, account, fills, positions, theirs)
+    _cash(laws, account, fills, fundings, positions, theirs)
+    _trail(laws, uow, account, orders, fills)
     _quarantine(world, uow, account)
     for decision in uow.decisions.list(10_000, account_id=account.id):
         _decision(world, uow, decision)
@@ -174,6 +179,16 @@ def _fills(laws: Laws, account: Account, fills: list[Fill], theirs: VirtualAccou
     for trade in sorted(ours.keys() | told.keys()):
         if ours.get(trade) != told.get(trade):
             laws.broken("I5", f"fill {trade}", f"ledger {ours.get(trade)}, venue {told.get(trade)}")
+
+
+def _fundings(laws: Laws, account: Account, fundings: list[Funding], theirs: VirtualAccount) -> None:
+    ours = {item.income_id: (item.instrument, item.amount) for item in fundings}
+    told = {item.income_id: (item.instrument, item.amount) for item in theirs.fundings}
+    if len(ours) != len(fundings):
+        laws.broken("I5", account.id, "a funding payment is booked twice")
+    for income in sorted(ours.keys() | told.keys()):
+        if ours.get(income) != told.get(income):
+            laws.broken("I5", f"funding {income}", f"ledger {ours.get(income)}, venue {told.get(income)}")
 
 
 def _positions(
@@ -238,8 +253,34 @@ def _reservations(laws: Laws, account: Account, orders: list[Order], held: set[A
         laws.broken("I13", f"order {identity}", f"its reservation is {state}")
 
 
-def _cash(laws: Laws, account: Account, fills: list[Fill], positions: list[Position], theirs: VirtualAccount) -> None:
+def _trail(laws: Laws, uow: UnitOfWork, account: Account, orders: list[Order], fills: list[Fill]) -> None:
+    """The audit trail alone tells the state of every order and which fills there are."""
+    told: dict[str, str] = {}
+    booked: set[tuple[str, str]] = set()
+    for kind, subject, payload in uow.session.all(_TRAIL):
+        if kind == "order":
+            told[subject] = payload["to"]
+        else:
+            booked.add((subject, payload["trade_id"]))
+    for order in orders:
+        state = told.get(str(order.id), OrderStatus.INTENDED.value)
+        if state != order.status.value:
+            laws.broken("I10", order.intent.client_order_id, f"the trail says {state}, the ledger {order.status}")
+    for fill in fills:
+        if (str(fill.order_id), fill.trade_id) not in booked:
+            laws.broken("I10", f"fill {fill.trade_id}", "it is in the ledger and not in the audit trail")
+
+
+def _cash(
+    laws: Laws,
+    account: Account,
+    fills: list[Fill],
+    fundings: list[Funding],
+    positions: list[Position],
+    theirs: VirtualAccount,
+) -> None:
     flow = sum((fill.quantity * fill.price * fill.side.sign + fill.fee for fill in fills), ZERO)
+    flow -= sum((item.amount for item in fundings), ZERO)
     if START_BALANCE - flow != theirs.cash:
         laws.broken("I15", account.id, f"cash is {theirs.cash} at the venue and {START_BALANCE - flow} by our fills")
     if not any(theirs.held.values()):

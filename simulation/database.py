@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
@@ -57,7 +58,25 @@ def _url(url_superuser: str, name: str, *, login: bool = False) -> str:
     return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
 
 
+class _Cursor(psycopg.Cursor[Any]):
+    """A cursor that works out the columns of a statement once: the schema stands still while seeds run."""
+
+    _columns: ClassVar[dict[bytes, Any]] = {}
+
+    @property
+    def description(self) -> Any:
+        """The columns of the result, None of none."""
+        query = self._query
+        if query is None or self.pgresult is None or not self.pgresult.nfields:
+            return super().description
+        known = self._columns.get(query.query)
+        if known is None:
+            known = self._columns[query.query] = super().description
+        return known
+
+
 def _remember_statements(connection: psycopg.Connection[tuple[object, ...]], _: object) -> None:
+    connection.cursor_factory = _Cursor
     # The same few hundred statements come again and again: they are parsed and planned once.
     connection.prepare_threshold, connection.prepared_max = 0, 1_000
     autocommit, connection.autocommit = connection.autocommit, True

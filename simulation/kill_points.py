@@ -44,6 +44,10 @@ _ALL = tuple(sorted(KILL_POINTS))
 
 
 def aims(seed: int) -> frozenset[KillPoint]:
-    """Where `seed` kills on purpose: at each point in its turn, and every other seed wherever few come by."""
+    """Where `seed` kills on purpose: at each point in its turn, and every other seed wherever few come by.
+
+    Of a door that few come by one side is meant: who was killed before it does not reach the other.
+    """
     turn = frozenset({_ALL[seed // 2 % len(_ALL)]})
-    return turn | RARE if seed % 2 else turn
+    side = Moment.BEFORE if seed // 2 % 2 else Moment.AFTER
+    return turn | {point for point in RARE if point.moment is side} if seed % 2 else turn

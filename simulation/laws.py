@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from common.domain.money import ZERO
-from common.domain.order import LIVE, TERMINAL, Order, OrderIntent, OrderRole, OrderStatus
+from common.domain.money import ZERO, is_on_grid
+from common.domain.order import LIVE, TERMINAL, WORKING, Order, OrderIntent, OrderRole, OrderStatus
 from common.domain.position import CloseReason, Position
 from common.domain.risk.book import HaltScope
 from common.domain.risk.limits import Limits
@@ -19,6 +19,12 @@ from simulation.hub import Hub
 from simulation.record import Change, HaltSpan, Record
 from simulation.strategy import NAME
 from simulation.venue import START_BALANCE, Resting, VirtualVenue, Watch
+
+NAKED_MOST = timedelta(seconds=10)
+"""A position without full cover is left at the first visit after this."""
+
+CLOCKS_APART = timedelta(seconds=8)
+"""Processes read the clock a little wrongly, and a visit may be held up in its middle."""
 
 ROUNDING = Decimal("1.03")
 """Between the price risk reckoned with and the price that was paid lie a few seconds."""
@@ -48,6 +54,7 @@ class Laws(Watch):
     violations: list[Violation] = field(default_factory=list)
     sendings: Counter[str] = field(default_factory=Counter)
     acceptances: Counter[tuple[UUID, str]] = field(default_factory=Counter)
+    naked: dict[UUID, datetime] = field(default_factory=dict)
 
     def broken(self, law: str, subject: object, detail: str) -> None:
         """`law` does not hold for `subject`."""
@@ -57,7 +64,7 @@ class Laws(Watch):
     # Commits ---------------------------------------------------------------------------------------------------------
 
     def committed(self, changes: list[Change]) -> None:
-        """A transaction was kept: I6 for what it approved, I13 for what it released."""
+        """A transaction was kept: I6 for what it approved, I13 for what it released, I8 for what it found uncovered."""
         before = dict(self.record.reserved)
         known = set(self.record.orders)
         self.record.apply(changes)
@@ -66,6 +73,11 @@ class Laws(Watch):
         for name, arguments in changes:
             if name == "order" and arguments[0].id not in known:
                 self._intended(arguments[0])
+        for position_id in {item for change in changes for item in _positions_of(change)}:
+            self._note_cover(position_id)
+        for name, arguments in changes:
+            if name == "balance":
+                self._visited(arguments[0])
         if changes:
             self.hub.note(f"commit {self.record.number}: " + ", ".join(_told(change) for change in changes))
 
@@ -73,6 +85,29 @@ class Laws(Watch):
         order = self.record.orders.get(order_id)
         if order is not None and order.status not in TERMINAL:
             self.broken("I13", order.intent.client_order_id, f"its reservation was released while it is {order.status}")
+
+    def _note_cover(self, position_id: UUID) -> None:
+        position = self.record.positions.get(position_id)
+        if position is None:
+            return
+        resting = [o for o in self._of(position_id, OrderRole.STOP) if o.status in WORKING]
+        if sum((o.remaining for o in resting), ZERO) >= position.quantity:
+            self.naked.pop(position_id, None)
+        else:
+            self.naked.setdefault(position_id, self.hub.clock.now())
+
+    def _of(self, position_id: UUID, role: OrderRole) -> list[Order]:
+        return [o for o in self.record.orders.values() if o.intent.position_id == position_id and o.intent.role is role]
+
+    def _visited(self, account_id: UUID) -> None:
+        now = self.hub.clock.now()
+        for position_id, since in self.naked.items():
+            position = self.record.positions[position_id]
+            if position.account_id != account_id or now <= since + NAKED_MOST + CLOCKS_APART:
+                continue
+            if not any(o.status in LIVE for o in self._of(position_id, OrderRole.EXIT)):
+                detail = f"it is not covered since {since}, was visited, and nobody leaves it"
+                self.broken("I8", f"position {position_id}", detail)
 
     def _intended(self, order: Order) -> None:
         if order.intent.role is OrderRole.ENTRY:
@@ -95,7 +130,21 @@ class Laws(Watch):
         equity = self.record.equity.get(intent.account_id, ZERO)
         if limits.exposure_max is not None and used > limits.exposure_max * equity * ROUNDING:
             self.broken("I6", intent.client_order_id, f"exposure {used} of {limits.exposure_max} x {equity}")
+        self._hurries(order, limits)
         self._rests(order, limits, now)
+
+    def _hurries(self, order: Order, limits: Limits) -> None:
+        # Two seconds less than the minute, for clocks that are wrong.
+        ended = order.created_at
+        begun, account_id = ended - timedelta(seconds=58), order.intent.account_id
+        lately = [
+            o
+            for o in self.record.orders.values()
+            if o.intent.account_id == account_id and begun < o.created_at <= ended
+        ]
+        if limits.orders_per_minute_max is not None and len(lately) > limits.orders_per_minute_max:
+            detail = f"{len(lately)} orders within a minute, {limits.orders_per_minute_max} are allowed"
+            self.broken("I6", order.intent.client_order_id, detail)
 
     def _live(self, account_id: UUID) -> list[Order]:
         return [o for o in self.record.orders.values() if o.intent.account_id == account_id and o.status in LIVE]
@@ -156,9 +205,19 @@ class Laws(Watch):
         elif order.submitted_at != submitted_at:
             self.broken("I3", name, f"its stamp is {submitted_at}, committed was {order.submitted_at}")
         self._is_sound(intent, submitted_at)
+        self._is_on_grid(intent)
         account = self.accounts.get(account_id)
         if account is None or (account.id, account.tenant_id) != (intent.account_id, intent.tenant_id):
             self.broken("I11", name, "it was sent through somebody else's account")
+
+    def _is_on_grid(self, intent: OrderIntent) -> None:
+        grid = self.venue.instrument(intent.instrument)
+        prices = [intent.trigger_price] if intent.trigger_price is not None else []
+        if not is_on_grid(intent.quantity, grid.step_size) or not all(is_on_grid(p, grid.tick_size) for p in prices):
+            self.broken("GRID", intent.client_order_id, f"{intent.quantity} at {prices} is not on the venue's grid")
+        is_dust = intent.quantity < grid.min_quantity or intent.quantity * intent.price < grid.min_notional
+        if intent.role is OrderRole.ENTRY and is_dust:
+            self.broken("GRID", intent.client_order_id, f"an entry of {intent.quantity} is less than the venue takes")
 
     def _is_sound(self, intent: OrderIntent, submitted_at: datetime) -> None:
         if intent.role is OrderRole.ENTRY:
@@ -235,6 +294,13 @@ class Laws(Watch):
         equity = self.venue.equity(account_id)
         if limits.exposure_max is not None and used > limits.exposure_max * equity * ROUNDING * ROUNDING:
             self.broken("I6", intent.client_order_id, f"the venue holds {used} of {limits.exposure_max} x {equity}")
+
+
+def _positions_of(change: Change) -> tuple[UUID, ...]:
+    name, arguments = change
+    if name == "order":
+        return (arguments[0].intent.position_id,)
+    return (arguments[0].id,) if name == "position" else ()
 
 
 def _told(change: Change) -> str:

@@ -14,7 +14,9 @@ from simulation.hub import KillPoint
 from simulation.laws import Violation
 from simulation.world import World
 
-LENGTH_S = 150.0
+LENGTHS_S = (110.0, 150.0, 190.0)
+"""How long everything goes wrong: most of what there is to find shows early, and some of it only late."""
+
 STEPS_MOST = 1_200
 ROUNDS_MOST = 40
 IN_DOUBT_S = 33.0
@@ -100,8 +102,9 @@ def _trouble(world: World) -> None:
     hub, rng = world.hub, world.rng
     pace = rng.choice((0.03, 0.06, 0.12))
     hub.switching = rng.choice((0.2, 0.5, 1.0))
+    length = rng.choice(LENGTHS_S)
     world.pass_time()
-    while world.clock.monotonic() < LENGTH_S and hub.steps < STEPS_MOST and not world.laws.violations:
+    while world.clock.monotonic() < length and hub.steps < STEPS_MOST and not world.laws.violations:
         if rng.random() < pace or not hub.turn():
             world.pass_time()
 

@@ -24,6 +24,11 @@ START_BALANCE = Decimal(100_000)
 POINT = timedelta(seconds=5)
 """Prices stand still for so long."""
 
+FUNDING_EVERY = timedelta(seconds=60)
+"""How often holders of the one side pay those of the other here."""
+
+FUNDING_RATE = Decimal("0.0001")
+
 _ORIGIN = START - timedelta(hours=2)
 _STEP_MOST = 25
 """Largest move of a price from point to point, in basis points."""
@@ -117,6 +122,7 @@ class VirtualAccount:
 
     orders: list[Resting] = field(default_factory=list)
     fills: list[Booked] = field(default_factory=list)
+    fundings: list[VenueFunding] = field(default_factory=list)
     held: dict[str, Decimal] = field(default_factory=dict)
     cash: Decimal = START_BALANCE
 
@@ -168,6 +174,7 @@ class VirtualVenue:
         self.frozen_at: datetime | None = None
         self.watch = Watch()
         self._number = 0
+        self._funded_at = clock.now()
 
     @property
     def name(self) -> str:
@@ -177,6 +184,10 @@ class VirtualVenue:
     def instruments(self) -> Sequence[Instrument]:
         """Every instrument."""
         return list(self._instruments.values())
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The market of that name."""
+        return self._instruments[symbol]
 
     def price(self, symbol: str, at: datetime | None = None) -> Decimal:
         """The one price of `symbol`: it follows from seed, symbol and time."""
@@ -249,7 +260,7 @@ class VirtualVenue:
         if intent.type is OrderType.MARKET:
             self._execute(account, order, intent.quantity * share)
             if order.is_open:
-                order.changes_at = now + timedelta(seconds=self.rng.uniform(0.5, 8.0))
+                order.changes_at = now + timedelta(seconds=self.rng.uniform(0.5, self.rng.choice((8.0, 40.0))))
                 order.changes_to = self.rng.choice((OrderStatus.FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED))
         return order
 
@@ -309,8 +320,9 @@ class VirtualVenue:
         account.cash -= quantity * price * intent.side.sign + fee
 
     def tick(self) -> None:
-        """Let what is due happen: late requests arrive, partial fills complete, stops trigger."""
+        """Let what is due happen: late requests arrive, partial fills complete, stops trigger, funding is paid."""
         now = self._clock.now()
+        self._fund(now)
         due = [request for request in self.in_flight if request.arrives_at <= now]
         self.in_flight = [request for request in self.in_flight if request.arrives_at > now]
         for request in due:
@@ -321,6 +333,17 @@ class VirtualVenue:
         for account in self.accounts.values():
             for order in [order for order in account.orders if order.is_open]:
                 self._progress(account, order, now)
+
+    def _fund(self, now: datetime) -> None:
+        if now < self._funded_at + FUNDING_EVERY or self.frozen_at is not None:
+            return
+        self._funded_at = now
+        for account in self.accounts.values():
+            for symbol, quantity in account.held.items():
+                amount = -quantity * self.price(symbol) * FUNDING_RATE
+                if amount != ZERO:
+                    account.fundings.append(VenueFunding(self._next("f"), symbol, amount, "USDT", now))
+                    account.cash += amount
 
     def _progress(self, account: VirtualAccount, order: Resting, now: datetime) -> None:
         if order.changes_at is not None and order.changes_at <= now:
@@ -463,8 +486,8 @@ class AccountDoor:
         return VenueBalance("USDT", equity, equity, equity)
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
-        """This venue charges no funding."""
-        return []
+        """Every payment since `since`."""
+        return [item for item in self._venue.account(self.account_id).fundings if item.occurred_at >= since]
 
     def statement(self, since: datetime) -> Sequence[Movement]:
         """This venue keeps no list of what moved the wallet."""

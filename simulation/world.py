@@ -82,7 +82,7 @@ def _settings(rng: random.Random) -> dict[str, Any]:
         "symbol_cooldown_min": rng.choice((45, 90)),
         "consecutive_losses_max": rng.choice((1, 2, 10)),
         "daily_loss_max": rng.choice(("0.004", "0.05")),
-        "orders_per_minute_max": 60,
+        "orders_per_minute_max": rng.choice((3, 60)),
     }
 
 
@@ -101,7 +101,8 @@ class World:
         self.seed, self.database = seed, database
         self.rng = random.Random(f"tradewinds|{seed}")
         self.clock = VirtualClock(START)
-        self.clock.advance(30)
+        # Time enough to compare the books before the first candle closes.
+        self.clock.advance(48)
         self.hub = Hub(self.rng, self.clock, Chances.swarm(self.rng, kinds), aims)
         name = f"venue{seed}"
         listed = [instrument(name, symbol) for symbol in SYMBOLS]
@@ -296,8 +297,17 @@ class World:
             self._ring(beat)
         if self.hub.happens("halt", name="kill_switch"):
             self._orders.append(self._kill_switch())
+        # Nothing is harder to take back than an entry that is filled in part.
+        if self._half_filled() and self.hub.happens("halt", 4.0, "kill_switch"):
+            taking_back = self.rng.choice((HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN))
+            wish = {"scope": HaltScope.PLATFORM, "subject": "", "by": "the operator", "mode": taking_back}
+            self._orders.append(("halt", wish | {"reason": "simulated"}))
         if self.hub.happens("stranger"):
             self._place_stranger()
+
+    def _half_filled(self) -> bool:
+        entries = (o for a in self.venue.accounts.values() for o in a.orders if o.intent.role is OrderRole.ENTRY)
+        return any(order.status is OrderStatus.PARTIALLY_FILLED for order in entries)
 
     def _ring(self, beat: Beat) -> None:
         now = self.clock.monotonic()

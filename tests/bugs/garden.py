@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from common.services.routines import ROUTINES
+from tests.bugs.classes import CLASSES
 
 Undo = Callable[[], None]
 
@@ -23,6 +24,11 @@ class Bug:
     breaks: str
     what: str
     _sow: Callable[[], None]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Numbers of the failure classes it stands for."""
+        return tuple(item.number for item in CLASSES if self.name in item.bugs)
 
     def plant(self) -> list[Undo]:
         """Make the mistake in this process; returns how to take it back, in the order to do it."""

@@ -11,7 +11,7 @@ from common.domain import position as positions
 from common.domain.order import LIVE, TERMINAL, OrderRole, OrderStatus
 from common.domain.signal import Side
 from common.services import learn, protect_position, reconcile_account
-from common.store.ledger import Fills
+from common.store.ledger import Fills, Positions
 from tests.bugs.garden import bug, set_on, swap
 
 
@@ -140,3 +140,13 @@ def ours_is_quarantined() -> None:
 @bug("Q", "a stranger's order is left alone")
 def strangers_left_alone() -> None:
     swap(reconcile_account._quarantine, lambda *arguments: None)
+
+
+@bug("I5", "funding payments are not booked")
+def funding_not_booked() -> None:
+    swap(learn.learn_fundings, lambda fleet, uow, account, seen: None)
+
+
+@bug("I5", "funding is asked for only while something is held")
+def funding_asked_for_only_while_held() -> None:
+    set_on(Positions, "closed_since", lambda self, account_id, since: [])

@@ -100,3 +100,18 @@ def half_a_stop() -> None:
         return original(fleet, uow, replace(position, quantity=position.quantity / 2), now)
 
     swap(original, protect)
+
+
+@bug("I8", "the stop is cancelled and placed anew at every visit")
+def stop_placed_anew_at_every_visit() -> None:
+    original = monitor_account._guard
+
+    def guard(fleet: Any, uow: Any, account: Any, seen: Any) -> int:
+        guarded = original(fleet, uow, account, seen)
+        now = fleet.clock.now()
+        for position in uow.positions.open(account.id):
+            for order in protect_position.stops_of(uow, position):
+                close_position.request_cancel(uow, order, now)
+        return int(guarded)
+
+    swap(original, guard)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from common.domain.risk import advice, caps, judge, kill_switch, rulebook
+from common.domain import sizing
+from common.domain.risk import advice, caps, judge, kill_switch, rulebook, sanity
 from common.domain.risk.context import state
 from common.services import evaluate_risk, learn, trip_breaker
 from common.store.risk import Risk
@@ -143,3 +144,14 @@ def size_depends_on_the_process() -> None:
 @bug("I6", "the account may hold the same instrument several times")
 def stacking_allowed() -> None:
     swap(rulebook.stacked_position, lambda context: None)
+
+
+@bug("GRID", "sizes are not cut to the venue's grid, and nobody looks at them again")
+def quantity_off_the_grid() -> None:
+    set_on(sizing, "floor_to", lambda value, step: value.quantize(step / 100))
+    swap(sanity.off_grid, lambda context: state(False, "grid"))
+
+
+@bug("I6", "the orders of the last minute are not counted")
+def orders_per_minute_not_counted() -> None:
+    swap(rulebook.order_rate_exceeds_limit, lambda context: None)
