@@ -52,6 +52,16 @@ _ALL = (
         "bench.market_requests",
         "requests at the venue while its market is streamed and scanned for 20 tenants, beside one tenant",
     ),
+    Bench(
+        "race",
+        "bench.race",
+        "64 threads race 10,000 intents against a tenant's limits: breaches and leaks, beside a race without the lock",
+    ),
+    Bench(
+        "kill",
+        "bench.kill",
+        "entries that leave after a halt has committed, 64 threads placing, beside placements that only look",
+    ),
 )
 
 BENCHES: Mapping[str, Bench] = {bench.name: bench for bench in _ALL}

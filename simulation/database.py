@@ -22,12 +22,20 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """A server that forgets everything at its end; yields its superuser's URL."""
+def server(*, track_commits: bool = False) -> Iterator[str]:
+    """A server that forgets everything at its end and, if wanted, knows when each transaction was committed; yields its
+    superuser's URL.
+    """
     with TemporaryDirectory(prefix="tradewinds-simulation-") as folder:
         Path(folder).chmod(0o755)
-        running = EmbeddedPostgres(Path(folder) / "postgres", durable=False).start()
+        home = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
+        running = home.start()
         try:
+            if track_commits:
+                with psycopg.connect(running.url_superuser, autocommit=True) as connection:
+                    connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+                running.stop()
+                running = home.start()
             yield running.url_superuser
         finally:
             running.stop()
@@ -40,7 +48,7 @@ def prepare(url_superuser: str, names: list[str]) -> None:
             create = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD {}"
             connection.execute(sql.SQL(create).format(sql.Identifier(_LOGIN), sql.Literal(_LOGIN)))
         _create(connection, names[0], "template0")
-    migrate(_url(url_superuser, names[0]), _url(url_superuser, names[0], login=True))
+    migrate(url_of(url_superuser, names[0]), url_of(url_superuser, names[0], login=True))
     with psycopg.connect(url_superuser, autocommit=True) as connection:
         for name in names[1:]:
             _create(connection, name, names[0])
@@ -52,7 +60,7 @@ def _create(connection: psycopg.Connection[tuple[object, ...]], name: str, templ
     connection.execute(sql.SQL(make).format(sql.Identifier(name), sql.Identifier(template)))
 
 
-def _url(url_superuser: str, name: str, *, login: bool = False) -> str:
+def url_of(url_superuser: str, name: str, *, login: bool = False) -> str:
     parts = conninfo_to_dict(url_superuser)
     user, password = (_LOGIN, _LOGIN) if login else (parts["user"], parts.get("password") or "")
     return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
@@ -88,8 +96,8 @@ class Database:
     """One process's database: the store as the fleet uses it, and the superuser's eye for the laws."""
 
     def __init__(self, url_superuser: str, name: str) -> None:
-        self.store = Store(_url(url_superuser, name, login=True), pool_size=16, timeouts=_TIMEOUTS)
-        self.root = psycopg.connect(_url(url_superuser, name), autocommit=True)
+        self.store = Store(url_of(url_superuser, name, login=True), pool_size=16, timeouts=_TIMEOUTS)
+        self.root = psycopg.connect(url_of(url_superuser, name), autocommit=True)
         self.root.execute("SET session_replication_role = replica")
         self.on_lock_wait: Callable[[str], None] = lambda _: None
         self._tables = self._all_tables()
