@@ -118,6 +118,16 @@ def _send(app: object, name: str) -> None:
         raise Transient(f"broker: {error}") from None
 
 
+@kind("clocks", 2)
+def beats_silent(world: World, dice: random.Random) -> str:
+    """Neither beat ticks for some seconds: both are stopped, and go on."""
+    seconds = dice.uniform(1.0, 4.0)
+    pids = [pid for hand in world.crew.of("beat") for pid in world.crew.freeze(hand)]
+    time.sleep(seconds)
+    world.crew.thaw(pids)
+    return f"for {seconds:.1f} s"
+
+
 @kind("stream", 2)
 def stream_kill(world: World, dice: random.Random) -> str:
     """kill -9 of the stream."""
@@ -246,6 +256,14 @@ def postgres_cut_commit(world: World, dice: random.Random) -> str:
     return f"{when}, {cut} times" if cut else ""
 
 
+@kind("postgres", 5)
+def postgres_lock(world: World, dice: random.Random) -> str:
+    """A stranger's transaction sits on the tenants' risk rows and on the epoch of halts for some seconds."""
+    seconds = dice.uniform(0.5, 3.0)
+    patiently(lambda: world.sit_on("SELECT FROM tenant_risk FOR UPDATE; SELECT FROM halt_epoch FOR UPDATE", seconds))
+    return f"for {seconds:.1f} s"
+
+
 @kind("postgres", 4)
 def postgres_partition(world: World, dice: random.Random) -> str:
     """No wire between fleet and Postgres."""
@@ -336,6 +354,13 @@ def venue_late_request(world: World, dice: random.Random) -> str:
     return _misbehave(world, "rest.before_accept", "late", dice.randint(1, 2), params=params, match=_placements(dice))
 
 
+@kind("venue-2", 6)
+def venue_slow_answer(world: World, dice: random.Random) -> str:
+    """Anything asked is answered, late."""
+    site = dice.choice(("rest.before_accept", "rest.after_accept"))
+    return _misbehave(world, site, "delay", dice.randint(2, 8), params={"seconds": dice.uniform(0.2, 3.0)})
+
+
 @kind("venue-2", 4)
 def venue_garbled_answer(world: World, dice: random.Random) -> str:
     """An answer that is no answer."""
@@ -396,6 +421,15 @@ def stream_fault(world: World, dice: random.Random) -> str:
     """The websocket goes silent, is cut, or says things twice or not at all."""
     how = dice.choice(("zombie", "disconnect", "duplicate", "drop"))
     return _misbehave(world, "ws.send", how, dice.randint(1, 8))
+
+
+@kind("stream", 2)
+def stream_refused(world: World, dice: random.Random) -> str:
+    """The websocket is cut, and not let in again at once."""
+    with _in_force(world, "ws.handshake", "refuse", {"count": dice.randint(1, 3)}) as number:
+        told = _misbehave(world, "ws.send", "disconnect")
+        _wait(lambda: patiently(lambda: world.venue.struck(number), 5.0) >= 1)
+    return told
 
 
 @kind("stream", 1)

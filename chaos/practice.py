@@ -78,8 +78,7 @@ class PracticeVenue:
 
     def struck(self, number: int) -> int:
         """How often a fault has struck so far."""
-        log = self.call("GET", "/simulator/faults")["log"]
-        return sum(1 for entry in log if entry.get("id") == number)
+        return int(self.call("GET", f"/simulator/faults/{number}")["hits"])
 
     def end(self, number: int) -> None:
         """Take one fault out of force."""

@@ -1,9 +1,10 @@
-"""A run: volleys of seeded faults, recovery measured after each, and every promise checked after each hundred."""
+"""A run: squalls of seeded faults, recovery measured after each, and every promise checked after each hundred."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import threading
 import time
@@ -28,7 +29,11 @@ Say = Callable[[str], None]
 STUCK_S = 10.0
 DOUBT_S = 25.0
 QUIET_S = 75.0
-_SPREAD_S = 1.5
+SQUALL = 4
+"""How many times as many faults as strike at once make a squall, after which the recovery is measured."""
+
+LANE_MOST = 5
+_SPREAD_S = 0.8
 _ORDERLY_S = 10.0
 _STUCK = """
     SELECT 'job ' || stage || ' ' || key || ' ' || outcome FROM jobs WHERE state = 'pending' AND available_at < %s
@@ -75,6 +80,9 @@ class Storm:
     violations: list[str] = field(default_factory=list)
     rounds: int = 0
     drawn: int = 0
+    began_s: float = 0.0
+    quiet_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def faults(self) -> Counter[str]:
@@ -103,6 +111,9 @@ class Storm:
             "struck_nobody": dict(sorted(self.idle.items())),
             "restarts": {name: hand.starts - 1 for name, hand in sorted(self.world.crew.hands.items())},
             "rounds": self.rounds,
+            "faults_per_minute": round(len(self.entries) * 60 / max(1.0, self.world.at() - self.began_s), 1),
+            "quiet_s": round(self.quiet_s, 1),
+            "load_1m": round(os.getloadavg()[0], 1),
             "seed": self.world.options.seed,
             "seconds": self.world.at(),
             "first_violation": self.violations[0] if self.violations else None,
@@ -117,15 +128,15 @@ def chosen_kinds(names: tuple[str, ...]) -> list[Kind]:
     return [KINDS[name] for name in names or sorted(KINDS)]
 
 
-def draw_volley(dice: random.Random, kinds: list[Kind], size: int) -> list[Kind]:
-    """Up to `size` kinds of different domains, by weight."""
-    chosen: list[Kind] = []
+def draw_squall(dice: random.Random, kinds: list[Kind], size: int) -> list[list[Kind]]:
+    """`size` kinds by weight in lanes, one for each domain: what shares a domain strikes one after the other."""
+    lanes: dict[str, list[Kind]] = {}
     for _ in range(size):
-        taken = {item.domain for item in chosen}
-        left = [item for item in kinds if item.domain not in taken]
+        left = [item for item in kinds if len(lanes.get(item.domain, ())) < LANE_MOST]
         if left:
-            chosen.append(dice.choices(left, weights=[item.weight for item in left])[0])
-    return chosen
+            chosen = dice.choices(left, weights=[item.weight for item in left])[0]
+            lanes.setdefault(chosen.domain, []).append(chosen)
+    return list(lanes.values())
 
 
 def run_storm(world: World, say: Say) -> Storm:
@@ -139,12 +150,14 @@ def run_storm(world: World, say: Say) -> Storm:
         storm.prober.seconds.clear()
         storm.prober.slowest.clear()
         say(f"{world.at():7.1f} s  the fleet works; faults begin")
+        storm.began_s = world.at()
         storm.weather.start()
         _wait_for_orders(world)
         checked = 0
         while len(storm.entries) < options.faults and not storm.violations:
-            size = min(dice.randint((options.volley + 2) // 3, options.volley), options.faults - len(storm.entries))
-            _volley(storm, draw_volley(dice, kinds, size))
+            most = options.volley * SQUALL
+            size = min(dice.randint((most + 2) // 3, most), options.faults - len(storm.entries))
+            _squall(storm, draw_squall(dice, kinds, size))
             if len(storm.entries) - checked >= options.round_size or len(storm.entries) >= options.faults:
                 checked = len(storm.entries)
                 _round(storm)
@@ -161,14 +174,15 @@ def _wait_for_orders(world: World, patience_s: float = 30.0) -> None:
         time.sleep(0.2)
 
 
-def _volley(storm: Storm, kinds: list[Kind]) -> None:
-    threads, lock = [], threading.Lock()
-    for item in kinds:
-        storm.drawn += 1
-        dice = random.Random(f"fault {storm.world.options.seed} {storm.drawn}")
-        threads.append(
-            threading.Thread(target=_strike, args=(storm, item, storm.drawn, dice, lock), name=item.name, daemon=True)
-        )
+def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
+    """Strike down every lane at once, `volley` faults at a time, and see how long the fleet takes to work again."""
+    threads, seats = [], threading.Semaphore(storm.world.options.volley)
+    for lane in lanes:
+        numbered = []
+        for item in lane:
+            storm.drawn += 1
+            numbered.append((storm.drawn, item))
+        threads.append(threading.Thread(target=_strike_all, args=(storm, numbered, seats), daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -177,17 +191,24 @@ def _volley(storm: Storm, kinds: list[Kind]) -> None:
     storm.say(f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s")
 
 
-def _strike(storm: Storm, item: Kind, number: int, dice: random.Random, lock: threading.Lock) -> None:
-    time.sleep(dice.uniform(0.0, _SPREAD_S))
+def _strike_all(storm: Storm, lane: list[tuple[int, Kind]], seats: threading.Semaphore) -> None:
+    for number, item in lane:
+        dice = random.Random(f"fault {storm.world.options.seed} {number}")
+        time.sleep(dice.uniform(0.0, _SPREAD_S))
+        with seats:
+            _strike(storm, item, number, dice)
+
+
+def _strike(storm: Storm, item: Kind, number: int, dice: random.Random) -> None:
     began = storm.world.at()
     try:
         detail = item.act(storm.world, dice)
     except TradewindsError as error:
-        # Another fault of the volley stood in the way; what was begun is healed by the round.
+        # Another fault of the squall stood in the way; what was begun is healed by the round.
         log.info("%s was not brought about: %s", item.name, error)
         detail = ""
     entry = Entry(number, item.name, began, storm.world.at(), detail)
-    with lock:
+    with storm.lock:
         if not detail:
             storm.idle[item.name] += 1
             return
@@ -208,6 +229,7 @@ def _round(storm: Storm) -> None:
     if not storm.violations:
         storm.violations += _unfinished(world)
         storm.violations += violations(world)
+    storm.quiet_s += world.at() - began
     storm.say(
         f"{world.at():7.1f} s  round {storm.rounds}: {len(storm.entries)} faults, {len(storm.violations)} violations, "
         f"quiet and checked in {world.at() - began:.0f} s"

@@ -69,6 +69,17 @@ class World:
         except psycopg.OperationalError as error:
             raise Transient(f"Postgres does not answer: {error}") from None
 
+    def sit_on(self, statements: str, seconds: float) -> None:
+        """Take what `statements` lock, hold it, and let go; raises Transient when Postgres goes away meanwhile."""
+        try:
+            with psycopg.connect(self.postgres.url_superuser, connect_timeout=3) as connection:
+                connection.execute("SET LOCAL lock_timeout = '10s'")
+                connection.execute(statements.encode())
+                time.sleep(seconds)
+                connection.rollback()
+        except psycopg.OperationalError as error:
+            raise Transient(f"Postgres does not answer: {error}") from None
+
     def flush_valkey(self) -> None:
         """FLUSHALL."""
         try:

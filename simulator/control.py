@@ -43,6 +43,7 @@ class Control:
         app.router.add_post("/simulator/accounts/{key}/transfers", self.transfer)
         app.router.add_get("/simulator/faults", self.list_faults)
         app.router.add_post("/simulator/faults", self.add_fault)
+        app.router.add_get("/simulator/faults/{id:\\d+}", self.one_fault)
         app.router.add_delete("/simulator/faults", self.clear_faults)
         app.router.add_delete("/simulator/faults/{id:\\d+}", self.clear_faults)
 
@@ -145,6 +146,11 @@ class Control:
         """Faults in force and what has struck so far."""
         faults = self.venue.faults
         return _answer({"active": [f.describe() for f in faults.active.values()], "log": faults.log[-1000:]})
+
+    async def one_fault(self, request: web.Request) -> web.Response:
+        """How often one fault has struck, whether or not it is still in force."""
+        number, faults = int(request.match_info["id"]), self.venue.faults
+        return _answer({"id": number, "hits": faults.struck.get(number, 0), "active": number in faults.active})
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Put a fault in force; those of the clock and of listen keys happen at once."""

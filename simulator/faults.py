@@ -91,6 +91,7 @@ class Faults:
 
     active: dict[int, Fault] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
+    struck: dict[int, int] = field(default_factory=dict)
     next_id: int = 1
 
     def add(self, wish: Mapping[str, Any]) -> Fault:
@@ -132,6 +133,7 @@ class Faults:
             if fault.site != site or not fault.applies_to(context) or fault.dice.random() >= fault.probability:
                 continue
             fault.hits += 1
+            self.struck[fault.id] = fault.hits
             if fault.count is not None and fault.hits >= fault.count:
                 del self.active[fault.id]
             self._remember(fault, now_ms, context)

@@ -1,4 +1,4 @@
-"""The schedule of a run follows from its seed, and no two faults of a volley share a domain."""
+"""The schedule of a run follows from its seed, and two faults that share a domain strike one after the other."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ import pytest
 
 from chaos.options import Options
 from chaos.recovery import percentile
-from chaos.storm import chosen_kinds, draw_volley
+from chaos.storm import LANE_MOST, chosen_kinds, draw_squall
 from common.domain.errors import InvalidInput
 
 
-def volleys(seed: int, count: int = 50) -> list[list[str]]:
+def squalls(seed: int, count: int = 50) -> list[list[list[str]]]:
     dice = random.Random(f"storm {seed}")
     kinds = chosen_kinds(())
-    return [[item.name for item in draw_volley(dice, kinds, 6)] for _ in range(count)]
+    return [[[item.name for item in lane] for lane in draw_squall(dice, kinds, 24)] for _ in range(count)]
 
 
 def test_the_same_seed_draws_the_same_faults() -> None:
-    assert volleys(1) == volleys(1)
-    assert volleys(1) != volleys(2)
+    assert squalls(1) == squalls(1)
+    assert squalls(1) != squalls(2)
 
 
-def test_no_two_faults_of_a_volley_share_a_domain() -> None:
+def test_what_shares_a_domain_shares_a_lane_and_no_lane_is_long() -> None:
     domains = {item.name: item.domain for item in chosen_kinds(())}
-    assert all(len({domains[name] for name in drawn}) == len(drawn) for drawn in volleys(3))
+    for lanes in squalls(3):
+        found = [{domains[name] for name in lane} for lane in lanes]
+        assert all(len(domain) == 1 for domain in found)
+        assert len(set().union(*found)) == len(found)
+        assert max(map(len, lanes)) <= LANE_MOST
+
+
+def test_a_squall_of_one_kind_is_as_long_as_its_lane_may_be() -> None:
+    assert [len(lane) for lane in draw_squall(random.Random(1), chosen_kinds(("worker_kill",)), 24)] == [LANE_MOST]
 
 
 def test_every_kind_is_drawn_in_a_long_run() -> None:
-    assert set(Counter(name for drawn in volleys(4, 1000) for name in drawn)) == {
+    assert set(Counter(name for lanes in squalls(4, 400) for lane in lanes for name in lane)) == {
         item.name for item in chosen_kinds(())
     }
 
