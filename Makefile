@@ -66,9 +66,12 @@ lock: ## Renew the lock files after a change of pyproject.toml (needs uv; UPGRAD
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: simulate chaos modelcheck bench
+.PHONY: simulate bugs chaos modelcheck bench
 simulate: setup ## Drive the services through thousands of seeded disasters in virtual time (long)
 	@exec $(TRADEWINDS) simulate --seeds 5000 $(ARGS)
+
+bugs: dev ## Plant every seeded bug in turn and count the seeds until the simulation notices it (long)
+	@exec $(PY) -m simulation.hunt --seeds 2000 --json $(ARGS)
 
 chaos: setup ## Break the running fleet, process by process, and check its promises (hours)
 	@exec $(TRADEWINDS) chaos --faults 10000 $(ARGS)

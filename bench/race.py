@@ -24,7 +24,7 @@ EXPOSURE_MAX = Decimal("0.5")
 _SLACK = Decimal("1.05")
 """Between the price risk reckoned with and the price that was paid lie seconds."""
 
-_LIMITS: dict[str, Any] = {
+LIMITS: dict[str, Any] = {
     # Half the equity over three positions: now the number binds, now the money.
     "position_count_max": POSITIONS_MAX,
     "exposure_max": str(EXPOSURE_MAX),
@@ -168,13 +168,13 @@ def faults_of(told: dict[str, Any]) -> int:
 
 def run(is_quick: bool) -> Report:
     """Race with the lock, and for the floor a tenth of it without."""
-    plan = Plan(limits=_LIMITS) if not is_quick else Plan(threads=16, intents=400, limits=_LIMITS)
+    plan = Plan(limits=LIMITS) if not is_quick else Plan(threads=16, intents=400, limits=LIMITS)
     with server() as url:
         say(f"{plan.threads} threads race {plan.intents} intents")
         told = race(url, "race", plan)
         say(f"{told['breaches']} breaches, {told['intents_per_s']} intents/s; now without the lock")
         with without_the_lock():
-            lost = race(url, "race_unlocked", Plan(threads=plan.threads, intents=plan.intents // 10, limits=_LIMITS))
+            lost = race(url, "race_unlocked", Plan(threads=plan.threads, intents=plan.intents // 10, limits=LIMITS))
     return Report(
         bench="race",
         figure=float(faults_of(told)),

@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 STUCK_S = 10.0
 DOUBT_S = 25.0
 QUIET_S = 75.0
-SQUALL = 4
+SQUALL = 3
 """How many times as many faults as strike at once make a squall, after which the recovery is measured."""
 
 LANE_MOST = 5

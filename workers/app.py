@@ -58,7 +58,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # A child that is slow to start on a busy machine is not killed and forked again for it.
         "worker_proc_alive_timeout": 30.0,
-        # What a slot does not work on is left for others; a long visit must not sit on the next one's message.
+        # What a slot does not work on is left for others; a long visit must not sit on the next one's message. With late
+        # acknowledgement this already means that nothing is fetched ahead, so worker_disable_prefetch would add nothing.
         "worker_prefetch_multiplier": 1,
         # After a lost connection the window would open again only one finished task at a time.
         "worker_enable_prefetch_count_reduction": False,

@@ -36,6 +36,14 @@ def test_every_stage_has_a_task_that_ends_before_its_message_would_be_delivered_
         assert app.tasks[stage.value].time_limit < VISIBILITY_TIMEOUT_S
 
 
+def test_every_task_of_ours_is_asked_to_end_before_it_is_ended(app: Celery) -> None:
+    from workers.queues import VISIBILITY_TIMEOUT_S
+
+    ours = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
+    assert len(ours) > len(Stage)
+    assert [task.name for task in ours if not 0 < task.soft_time_limit < task.time_limit < VISIBILITY_TIMEOUT_S] == []
+
+
 def test_every_task_goes_to_a_queue_that_somebody_works_on(app: Celery) -> None:
     from workers.queues import QUEUES, worker_argv
 
