@@ -119,6 +119,8 @@ class Driver:
             if strategy.parameters.changes:
                 self._approve(strategy)
         self.visit()
+        # The day that the run begins in begins with it: the fleet's clock takes the account's equity when it starts.
+        snapshot_equity(self.fleet, self.account.tenant_id, self.account.id)
 
     def _approve(self, strategy: Strategy) -> None:
         of = (self.fleet, "parity", strategy.name)

@@ -223,9 +223,10 @@ def symbol_rest(closed: Position, limits: Limits) -> timedelta | None:
     return max((rest for rest in rests if rest is not None), default=None)
 
 
-def exposure_of(position: Position, risk: Decimal) -> Exposure:
-    """An open position as it counts against limits: at its entry price."""
-    notional = position.quantity * position.entry_price
+def exposure_of(position: Position, fee_rate: Decimal) -> Exposure:
+    """An open position as it counts against limits, as the store counts it: at its entry price, lost at its stop."""
+    notional, stop = position.quantity * position.entry_price, position.exits.stop
+    lost = abs(position.entry_price - stop) + fee_rate * (position.entry_price + stop)
     return Exposure(
         instrument=position.instrument,
         strategy=position.strategy,
@@ -235,7 +236,7 @@ def exposure_of(position: Position, risk: Decimal) -> Exposure:
         margin=notional / position.leverage,
         is_position=True,
         account_id=position.account_id,
-        risk=risk,
+        risk=position.quantity * lost,
     )
 
 

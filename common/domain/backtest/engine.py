@@ -44,9 +44,9 @@ from common.domain.money import ONE, ZERO, round_to
 from common.domain.order import entry_order_id
 from common.domain.position import Position, position_id
 from common.domain.risk.book import Book
-from common.domain.risk.judge import Assessment, Proposal, assessments, context_of, judge, propose, reservation
+from common.domain.risk.judge import Assessment, Proposal, assessments, context_of, judge, propose
 from common.domain.risk.limits import Limits
-from common.domain.risk.verdict import Approved, Level, Reservation, Rule, Verdict, Veto
+from common.domain.risk.verdict import Approved, Level, Rule, Verdict, Veto
 from common.domain.signal import ExitPlan, LateId, Side, Signal, signal_id
 from common.domain.strategies import Entries, Strategy, signal_at
 from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
@@ -220,12 +220,11 @@ def _signal(setup: Setup, prepared: dict[tuple[int, int], Prepared], decided: De
 
 
 class Approval(NamedTuple):
-    """An entry that may be filled: how much, on which plan, and what it holds of the limits."""
+    """An entry that may be filled: how much, and on which plan."""
 
     quantity: Decimal
     leverage: int
     exits: ExitPlan
-    reservation: Reservation
 
 
 class Marks:
@@ -367,8 +366,7 @@ class _Run:
             asked = self.asked(item, bar, side, plan)
             found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
-                reserved = reservation(found.terms, found.quantity)
-                return Approval(found.quantity, found.terms.leverage, self.within_limits(plan), reserved)
+                return Approval(found.quantity, found.terms.leverage, self.within_limits(plan))
             if isinstance(found, Stacked):
                 return Veto(Level.RULEBOOK, Rule.STACKED_POSITION, ONE, ZERO, "positions", STACKED)
         return self.judge(at_ms, now, item, bar)
@@ -401,7 +399,7 @@ class _Run:
             self.witness.seen[key] = Trial(signal, advice, proposal, state, book, setup.limits, now, verdict)
         if isinstance(verdict, Approved):
             intent = verdict.intent
-            return Approval(intent.quantity, intent.leverage, proposal.exits, verdict.reservation)
+            return Approval(intent.quantity, intent.leverage, proposal.exits)
         return verdict
 
     def within_limits(self, plan: ExitPlan) -> ExitPlan:
@@ -468,11 +466,10 @@ class _Run:
         position = self.opened(item, bar, entry_bar, side, approval, quantity, price)
         leaves = item.leaves_long if side is Side.LONG else item.leaves_short
         leaving = find_leaving(market, position, entry_bar, leaves, setup.assumptions)
-        share = ONE if quantity == approval.quantity else quantity / approval.quantity
         held = Held(
             position,
             item.market,
-            exposure_of(position, approval.reservation.risk * share),
+            exposure_of(position, instrument.taker_fee),
             price * quantity * instrument.taker_fee,
             columns.opened_at.item(entry_bar),
             float(quantity) * side.sign,
