@@ -217,7 +217,7 @@ class Arena:
         with self.lock:
             price = self.venue.price(market.symbol)
         stop, target = (price * (1 - side.sign * share) for share in (Decimal("0.03"), Decimal("-0.06")))
-        closed_at, version = TIMEFRAME.floor(now), f"race-{number}"
+        closed_at, version = TIMEFRAME.floor(now), f"race{number}"
         return Signal(
             id=signal_id(market.venue, market.symbol, str(TIMEFRAME), _strategy(), version, closed_at),
             venue=market.venue,
