@@ -224,7 +224,7 @@ def test_a_backtests_figures_equal_a_reckoning_from_its_exported_trades(tmp_path
 
 
 def _marked(trades: list[dict[str, str]], columns: Any, start: float) -> tuple[list[float], list[float]]:
-    """Equity at every close, and at the last close of every day but the first point's own, trade by trade."""
+    """Equity at every close, and at the beginning and the last close of every day; midnight ends the day before it."""
     spans = [
         (
             datetime.fromisoformat(row["opened_at"]).timestamp() * 1000,
@@ -245,8 +245,8 @@ def _marked(trades: list[dict[str, str]], columns: Any, start: float) -> tuple[l
             elif entered < at:
                 value += units * (close - entry)
         equity.append(value)
-        by_day[at // 86_400_000] = value
-    return equity, list(by_day.values())
+        by_day[(at - 1) // 86_400_000] = value
+    return equity, [start, *by_day.values()]
 
 
 def test_a_trade_record_has_its_sixteen_columns_and_its_causes(world: World, house: House) -> None:
