@@ -58,5 +58,5 @@ BEATS = (
     Beat("maintenance.equity", every=seconds(300), expires=seconds(300), in_venue_time=True, floor=seconds(5)),
     Beat("maintenance.candidates", every=seconds(3600), expires=seconds(3600), in_venue_time=True, floor=seconds(60)),
     Beat("maintenance.instruments", every=seconds(3600), expires=seconds(3600), in_venue_time=True, floor=seconds(60)),
-    Beat("maintenance.market_memory", every=seconds(3600), expires=seconds(3600)),
+    Beat("maintenance.retention", every=seconds(3600), expires=seconds(3600)),
 )

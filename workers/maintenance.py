@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.services.fleet import Fleet
-from common.services.keep_snapshots import forget_snapshots
+from common.services.forget import forget
 from common.services.reconcile_account import reconcile_account
 from common.services.reconcile_cash import reconcile_cash
 from common.services.refresh_candidates import refresh_candidates
@@ -55,10 +55,10 @@ def instruments(fleet: Fleet, **_: Any) -> None:
         refresh_instruments(fleet, venue)
 
 
-@tick("maintenance.market_memory", "maintenance")
-def market_memory(fleet: Fleet, **_: Any) -> None:
-    """Forget what markets looked like long ago."""
-    forget_snapshots(fleet)
+@tick("maintenance.retention", "maintenance")
+def retention(fleet: Fleet, **_: Any) -> None:
+    """Forget what nobody will ask for again."""
+    forget(fleet)
 
 
 @tick("maintenance.candidates", "maintenance")

@@ -67,6 +67,7 @@ class Policy:
     overlap: timedelta = timedelta(minutes=5)
     memory: timedelta = timedelta(days=3)
     market_memory: timedelta = timedelta(days=400)
+    work_memory: timedelta = timedelta(days=30)
     candidates: CandidateLimits = field(default_factory=CandidateLimits)
 
 

@@ -18,15 +18,6 @@ def keep_snapshots(fleet: Fleet, snapshots: Sequence[MarketSnapshot]) -> int:
     return kept
 
 
-def forget_snapshots(fleet: Fleet) -> int:
-    """Forget the months that ended before the policy's memory of markets begins; returns how many months went."""
-    cutoff = fleet.clock.now() - fleet.policy.market_memory
-    with fleet.store.unit_of_work(None) as uow:
-        gone = uow.prune({"market_snapshots": cutoff})["market_snapshots"]
-        uow.commit()
-    return gone
-
-
 @dataclass(frozen=True, slots=True)
 class KeptSnapshots:
     """Of one market: snapshots, closes that a scan found without one, first and last, and how many tell what."""

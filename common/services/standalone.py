@@ -13,7 +13,7 @@ from common.domain.job import JobRef
 from common.services.drain import work_off
 from common.services.fleet import Fleet
 from common.services.follow_accounts import Follower
-from common.services.keep_snapshots import forget_snapshots
+from common.services.forget import forget
 from common.services.monitor_account import monitor_account
 from common.services.reconcile_account import reconcile_account
 from common.services.reconcile_cash import reconcile_cash
@@ -87,7 +87,7 @@ TICKS = (
     Tick("review", lambda fleet: each_account(fleet, review_positions), venue_s=300, floor_s=5),
     Tick("equity", lambda fleet: each_account(fleet, snapshot_equity), venue_s=300, floor_s=5),
     Tick("instruments", _refresh, venue_s=3600, floor_s=60),
-    Tick("market memory", forget_snapshots, venue_s=0, floor_s=3600),
+    Tick("retention", forget, venue_s=0, floor_s=3600),
     Tick("candidates", _rank, venue_s=3600, floor_s=60),
 )
 

@@ -15,8 +15,9 @@ from common.domain.backtest.checks import evaluated
 from common.domain.job import Stage
 from common.domain.market import Candle, Timeframe
 from common.domain.snapshot import MarketSnapshot
+from common.services.forget import forget
 from common.services.ingest_candles import ClosedCandle, ingest_closed, longer_frames, refill
-from common.services.keep_snapshots import forget_snapshots, keep_snapshots, list_snapshots
+from common.services.keep_snapshots import keep_snapshots, list_snapshots
 from common.services.list_candles import list_revisions
 from common.services.run_backtest import Wishes, load_markets
 from common.services.scan_market import history_of
@@ -118,9 +119,22 @@ def test_a_backtest_on_candles_alone_reads_no_snapshot(world: World, house: Hous
 def test_snapshots_older_than_the_memory_of_markets_are_forgotten(world: World) -> None:
     old = NOON - world.fleet.policy.market_memory - timedelta(days=40)
     keep_snapshots(world.fleet, [seen(old, mid="1"), seen(mid="1")])
-    assert forget_snapshots(world.fleet) >= 1
+    assert forget(world.fleet)["market_snapshots"] >= 1
     (kept,) = list_snapshots(world.fleet)
     assert (kept.snapshots, kept.first) == (1, NOON)
+
+
+def test_work_that_nobody_will_ask_for_again_is_forgotten_and_what_waits_is_not(world: World, house: House) -> None:
+    world.announce()
+    world.work()
+    world.clock.advance(world.fleet.policy.work_memory.total_seconds() - 3600)
+    assert forget(world.fleet)["jobs"] == 0
+    waiting = world.announce(world.signal(ADA))
+    world.clock.advance(7200)
+    assert forget(world.fleet)["jobs"] > 0
+    assert world.decision(house) is not None
+    world.work()
+    assert world.decision(house, waiting) is not None
 
 
 # --- One base for several timeframes --------------------------------------------------------------------------------

@@ -59,7 +59,8 @@ def test_a_heart_beats_in_one_place(store: Store) -> None:
 
 
 def test_only_what_may_be_forgotten_is_forgotten(store: Store) -> None:
-    with store.unit_of_work(None) as uow, pytest.raises(InvalidInput, match="equity, heartbeats, jobs, nonces"):
+    known = "equity, heartbeats, jobs, market_snapshots, nonces"
+    with store.unit_of_work(None) as uow, pytest.raises(InvalidInput, match=known):
         uow.prune({"fills": NOON})
 
 
