@@ -65,7 +65,7 @@ def test_a_crossing_limit_order_takes_what_there_is_and_rests_with_the_rest(
     world.open_account(f"{api_key}-rich", balance="100000000")
     venue.apiKey = f"{api_key}-rich"
     price, offered = eventually(lambda: venue.fetch_order_book(SOL)["asks"])[0][:2]
-    wanted = float(venue.amount_to_precision(SOL, offered * 40))
+    wanted = float(venue.amount_to_precision(SOL, min(offered * 40, 1_000_000 / price)))
     order = venue.create_order(SOL, "limit", "buy", wanted, price)
     assert order["status"] in ("open", "closed")
     done = eventually(lambda: _closed(venue, order["id"], SOL), 60)
