@@ -165,10 +165,11 @@ def children_of(pid: int) -> list[int]:
 
 
 def man(crew: Crew, replicas: int) -> None:
-    """Start every stage, two beats and the stream."""
+    """Start every stage, two beats, the stream of the market and that of the accounts."""
     for number in range(1, replicas + 1):
         for stage in STAGES:
             crew.add(f"{stage}-{number}", "workers", "worker", stage)
     for number in (1, 2):
         crew.add(f"beat-{number}", "workers", "beat")
     crew.add("stream-1", "workers", "stream")
+    crew.add("accounts-1", "workers", "account-stream")

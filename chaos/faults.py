@@ -130,8 +130,8 @@ def beats_silent(world: World, dice: random.Random) -> str:
 
 @kind("stream", 2)
 def stream_kill(world: World, dice: random.Random) -> str:
-    """kill -9 of the stream."""
-    hand = dice.choice(world.crew.of("stream"))
+    """kill -9 of the market's stream, or of the accounts'."""
+    hand = dice.choice([*world.crew.of("stream"), *world.crew.of("accounts")])
     return f"{hand.name} pid {world.crew.kill(hand)}"
 
 

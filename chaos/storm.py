@@ -224,7 +224,7 @@ def _round(storm: Storm) -> None:
     storm.weather.calm()
     heal(world)
     storm.violations += _stuck(world)
-    clocks = [hand.name for stage in ("beat", "stream") for hand in world.crew.of(stage)]
+    clocks = [hand.name for stage in ("beat", "stream", "accounts") for hand in world.crew.of(stage)]
     world.crew.retire(clocks, _ORDERLY_S)
     if not storm.violations:
         storm.violations += _unfinished(world)

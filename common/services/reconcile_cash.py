@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from common.domain.errors import NotFound, TradewindsError
 from common.domain.money import ZERO
+from common.domain.order import OrderRole
 from common.domain.postings import (
     CashFlow,
     Disagreement,
@@ -24,7 +26,7 @@ from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueBalance, VenueFunding
 from common.services.account_book import book_of
 from common.services.fleet import Fleet
-from common.services.learn import learn_fundings
+from common.services.learn import learn_fundings, live_orders
 from common.store import KeptStatement, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,7 @@ class _Told:
 def reconcile_cash(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     """Compare the wallet at the venue with opening + postings, to the last digit; safe to repeat.
 
-    The first visit books what the wallet holds then as the opening. A wallet that our book does not explain makes the
+    The first visit that finds no order under way books what the wallet holds then as the opening. A wallet that our book does not explain makes the
     venue's statement be read: transfers and what else comes from outside are booked as cash flows, fundings nobody saw
     fall due as fundings. What is left unexplained is kept with the first item that differs, and is told of once it has
     been seen twice: a fill may be on its way. It is never booked.
@@ -77,9 +79,10 @@ def reconcile_cash(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
 def _open(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> str:
     before = venue.balance()
     now = fleet.clock.now()
+    is_settled = _is_settled(uow, account, venue)
     held = venue.balance()
     booked = wallet_of(book_of(uow, account), held.asset)
-    if before.wallet != held.wallet:
+    if not is_settled or before.wallet != held.wallet:
         return "moved while it was opened; judged at the next visit"
     opening = CashFlow(
         tenant_id=account.tenant_id,
@@ -97,6 +100,21 @@ def _open(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> str:
     payload = {"amount": format(opening.amount, "f"), "asset": opening.asset, "wallet": format(held.wallet, "f")}
     uow.audit.append("cash_opening", str(account.id), payload, now)
     return f"opened with {opening.amount} {opening.asset}"
+
+
+def _is_settled(uow: UnitOfWork, account: Account, venue: Venue) -> bool:
+    """Whether the wallet holds nothing yet of trades that our book will learn of: they would be counted twice for ever.
+
+    A fill that we do not know belongs to an order that we believe alive, or has changed what the venue says is held.
+    """
+    if any(order.intent.role is not OrderRole.STOP for order in live_orders(uow, account)):
+        return False
+    held: dict[str, Decimal] = defaultdict(Decimal)
+    for item in venue.positions():
+        held[item.instrument] += item.quantity
+    for position in uow.positions.open(account.id):
+        held[position.instrument] -= position.quantity * position.side.sign
+    return not any(held.values())
 
 
 def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, opening: CashFlow) -> str:

@@ -16,7 +16,7 @@ from common.services.account_book import book_of, name_of
 from common.services.invariants import compare_account
 from common.services.reconcile_cash import reconcile_cash
 from common.store import KeptStatement
-from tests.services.venue import SOL
+from tests.services.venue import SOL, Fate
 from tests.services.world import House, World
 
 D = Decimal
@@ -108,6 +108,26 @@ def test_what_flowed_before_the_first_look_is_part_of_the_opening(world: World, 
     world.venue.move(house.account.id, "7")
     visit(world, house)
     assert [flow.amount for flow in flows(world, house)] == [D(100_250), D(7)]
+
+
+def test_a_wallet_that_holds_what_our_book_has_not_learnt_is_not_opened_with(world: World, house: House) -> None:
+    world.door_of(house).fates = [Fate.AFTER]
+    world.announce()
+    world.work()
+    assert visit(world, house, 1) == "moved while it was opened; judged at the next visit"
+    world.pass_time(2, rounds=3)
+    visit(world, house, 1)
+    assert [flow.amount for flow in flows(world, house)] == [D(100_000)]
+    assert visit(world, house) == "equal"
+
+
+def test_a_stop_that_has_fired_unseen_is_waited_for(world: World, house: House) -> None:
+    world.enter(house)
+    world.move_price("97.77")
+    assert visit(world, house, 1) == "moved while it was opened; judged at the next visit"
+    world.visit(house)
+    visit(world, house, 1)
+    assert [flow.amount for flow in flows(world, house)] == [D(100_000)]
 
 
 def test_money_from_elsewhere_is_booked_as_such(world: World, house: House) -> None:
