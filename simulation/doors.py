@@ -194,7 +194,7 @@ class MarketDoor:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._market, name)
-        if name not in {"candles", "book", "market"}:
+        if name not in {"candles", "book", "market", "mark"}:
             return attribute
 
         def call(*arguments: Any) -> Any:

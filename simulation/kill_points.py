@@ -15,13 +15,13 @@ DOORS: Mapping[str, str] = {
     "execution.settle": "venue.find venue.open_orders venue.fills commit bus.ring",
     "execution.cancel": "venue.cancel venue.find venue.fills commit bus.ring",
     "position.visit": (
-        "venue.balance venue.open_orders venue.find venue.fills venue.fundings venue.positions market.market commit bus.ring"
+        "venue.balance venue.open_orders venue.find venue.fills venue.fundings venue.positions market.mark commit bus.ring"
     ),
     "maintenance.reconcile": "venue.positions venue.fills venue.open_orders venue.find commit bus.ring",
     "maintenance.relay": "commit bus.ring",
     "maintenance.equity": "commit",
     "account.hear": "commit bus.ring",
-    "account.refill": "venue.balance venue.open_orders venue.fills commit bus.ring",
+    "account.refill": "venue.balance venue.find venue.positions venue.fills commit bus.ring",
     "operator.halt": "commit",
     "operator.resume": "commit",
 }
@@ -35,7 +35,7 @@ RARE: frozenset[KillPoint] = frozenset(
     point
     for point in KILL_POINTS
     if point.service in {"execution.cancel", "operator.halt", "operator.resume"}
-    or (point.service, point.door) in {("execution.settle", "bus.ring"), ("position.visit", "venue.find")}
+    or (point.service, point.door) in {("execution.settle", "bus.ring"), ("position.visit", "venue.open_orders")}
     or (point.service == "maintenance.reconcile" and point.door in {"bus.ring", "venue.find"})
 )
 """Points that few seeds come by: whoever does is killed there."""

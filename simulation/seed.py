@@ -151,7 +151,9 @@ def _advance(world: World, seconds: float) -> None:
 
 
 def _visit(world: World) -> None:
-    errands = world.errands("position.tick") + world.errands("maintenance.reconcile") + [Errand("maintenance.relay")]
+    # Everybody is looked at, due or not, as the drain does before it compares the books.
+    errands = world.errands("position.monitor") + world.errands("maintenance.reconcile")
+    errands.append(Errand("maintenance.relay"))
     for errand in errands:
         world.perform(world.plain, errand)
     for _ in range(5_000):

@@ -228,6 +228,10 @@ class VirtualVenue:
         price, book = self.price(instrument.symbol), self.book(instrument.symbol, 5)
         return MarketState(instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO)
 
+    def mark(self, symbol: str) -> Decimal | None:
+        """The one price."""
+        return self.price(symbol)
+
     @property
     def is_moving(self) -> bool:
         """Whether something will happen by itself: a request on its way, an order that is not done."""

@@ -23,7 +23,7 @@ from common.domain.tenant import Account, Subscription, Tenant
 from common.ports.venue import Credentials, Venue
 from common.services import halts
 from common.services.fleet import Fleet, Policy, credential_context
-from common.services.monitor_account import monitor_account
+from common.services.monitor_account import monitor_account, visit_account
 from common.services.reconcile_account import reconcile_account
 from common.services.relay_jobs import relay_jobs
 from common.services.routines import ROUTINES
@@ -44,7 +44,14 @@ CANARY = "canary-4f1d"
 """Part of every secret of the world: it must never be seen outside of the vault."""
 
 WORKERS = 4
-POLICY = Policy(live_trading=True, history_candles=30, market_fresh_s=0.0)
+POLICY = Policy(
+    live_trading=True,
+    history_candles=30,
+    market_fresh_s=0.0,
+    mark_fresh=timedelta(0),
+    # Longer than the tick's period: every other visit of a quiet account goes by without a look at it.
+    observe_every=timedelta(seconds=25),
+)
 
 PERIODS_S: Mapping[str, float] = {
     "signal.schedule": 11.0,
@@ -269,7 +276,8 @@ class World:
         if errand.name == "maintenance.relay":
             return relay_jobs(fleet)
         visits = {
-            "position.visit": monitor_account,
+            "position.visit": visit_account,
+            "position.monitor": monitor_account,
             "maintenance.reconcile": reconcile_account,
             "maintenance.equity": snapshot_equity,
         }

@@ -6,7 +6,7 @@ from typing import Any
 
 from common.services.fleet import Fleet
 from common.services.invariants import find_account
-from common.services.monitor_account import monitor_account
+from common.services.monitor_account import monitor_account, visit_account
 from common.services.tenants import find_tenant
 from common.services.ticks import active_accounts
 from workers.app import app
@@ -15,17 +15,17 @@ from workers.stage import tick
 
 @tick("position.monitor", "position")
 def monitor(fleet: Fleet, tenant: str, account: str | None = None) -> None:
-    """Visit one account of a tenant, by name or id."""
+    """Look at one account of a tenant, by name or id, whether that is due or not."""
     owner = find_tenant(fleet, tenant)
     monitor_account(fleet, owner.id, find_account(fleet, owner.id, account).id)
 
 
 @tick("position.visit", "position")
 def visit(fleet: Fleet, tenant_id: str, account_id: str) -> None:
-    """Visit one account, by ids."""
+    """Guard one account, by ids; it is looked at when that is due."""
     from uuid import UUID
 
-    monitor_account(fleet, UUID(tenant_id), UUID(account_id))
+    visit_account(fleet, UUID(tenant_id), UUID(account_id))
 
 
 @tick("position.tick", "maintenance")

@@ -122,6 +122,10 @@ class MarketData(Protocol):
         """Book, last, mark and funding of `instrument` right now."""
         ...
 
+    def mark(self, symbol: str) -> Decimal | None:
+        """The mark price of `symbol` (the last price where the venue has no marks), the cheapest question there is."""
+        ...
+
 
 class Venue(Protocol):
     """One account's private side of a venue.

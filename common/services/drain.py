@@ -10,7 +10,7 @@ from common.domain.job import JobRef
 from common.domain.order import OrderStatus
 from common.services.fleet import Fleet
 from common.services.invariants import check_invariants
-from common.services.monitor_account import monitor_account
+from common.services.monitor_account import monitor_account, visit_account
 from common.services.reconcile_account import reconcile_account
 from common.services.reconcile_cash import reconcile_cash
 from common.services.routines import ROUTINES
@@ -46,9 +46,10 @@ def backlog(fleet: Fleet) -> Backlog:
 def work_off(fleet: Fleet) -> Backlog:
     """Visit every account and run the jobs that nobody has claimed for a while; returns what is left.
 
-    Safe beside workers: whoever claims a job first runs it, everybody else finds nothing to do.
+    Safe beside workers: whoever claims a job first runs it, everybody else finds nothing to do. Safe to call again and
+    again: whoever is under way is looked at as often as the venue's rate limit bears.
     """
-    each_account(fleet, monitor_account)
+    each_account(fleet, visit_account)
     for ref in _forgotten(fleet):
         run(fleet, ROUTINES, ref)
     return backlog(fleet)

@@ -21,27 +21,39 @@ from common.services.fleet import Fleet
 from common.store import Flattening, UnitOfWork
 
 _NOT_VISITED = "not visited since the halt"
+_NOT_ASKED = "not asked while the ledger is not flat"
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """What the venue showed of an account while `halts` were waiting for it to be flat."""
+    """What the venue showed of an account while `halts` were waiting for it to be flat; not `is_asked`, it was no use yet."""
 
     halts: tuple[Halt, ...]
-    positions: tuple[VenuePosition, ...]
-    orders: tuple[VenueOrder, ...]
+    positions: tuple[VenuePosition, ...] = ()
+    orders: tuple[VenueOrder, ...] = ()
+    is_asked: bool = True
 
 
-def witness(uow: UnitOfWork, account: Account, venue: Venue) -> Witness | None:
-    """Ask the venue what is open, while a FLATTEN halt waits for this account; None when none does.
-
-    Called before the risk row is locked. What is sent afterwards can only reduce: entries are under the halt.
-    """
+def awaited(uow: UnitOfWork, account: Account) -> list[Halt]:
+    """The FLATTEN halts in force under which `account` was not seen flat yet."""
     waiting = [halt for halt in uow.halts.list() if halt.mode is HaltMode.FLATTEN and concerns(halt, account)]
     flat = uow.flattenings.flat(account.id) if waiting else set()
-    waiting = [halt for halt in waiting if halt.epoch not in flat]
+    return [halt for halt in waiting if halt.epoch not in flat]
+
+
+def witness(uow: UnitOfWork, account: Account, venue: Venue, *, insists: bool = True) -> Witness | None:
+    """Ask the venue what is open, while a FLATTEN halt waits for this account; None when none does.
+
+    Called before the risk row is locked. What is sent afterwards can only reduce: entries are under the halt. The list of
+    all open orders is dear: who does not insist asks only once our own ledger shows nothing under some of the halts.
+    """
+    waiting = awaited(uow, account)
     if not waiting:
         return None
+    if not insists:
+        book = _Book.read(uow, account)
+        if all(book.in_ledger(halt) for halt in waiting):
+            return Witness(tuple(waiting), is_asked=False)
     held = tuple(item for item in venue.positions() if item.quantity != ZERO)
     return Witness(tuple(waiting), held, tuple(venue.open_orders()))
 
@@ -58,7 +70,8 @@ def note_flatness(uow: UnitOfWork, account: Account, seen: Witness | None, now: 
         return
     book = _Book.read(uow, account)
     for halt in seen.halts:
-        at_venue, in_ledger = book.at_venue(halt, seen), book.in_ledger(halt)
+        at_venue = book.at_venue(halt, seen) if seen.is_asked else [_NOT_ASKED]
+        in_ledger = book.in_ledger(halt)
         if uow.flattenings.note(account.id, halt.epoch, halt.since, at_venue, in_ledger, now):
             took = str((now - halt.since).total_seconds())
             uow.audit.append("flat", str(account.id), {"epoch": halt.epoch, "after_s": took}, now)

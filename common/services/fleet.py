@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from common.domain.candidates import CandidateLimits
 from common.domain.errors import NotFound, Transient
@@ -41,7 +42,8 @@ class Policy:
     """What the operator decided for the whole platform.
 
     A stop at the venue is moved at most once in `stop_move_every`, and for no less than `stop_move_step` of the distance
-    between entry and first stop. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
+    between entry and first stop. A quiet account is looked at once in `observe_every`, a restless one as often as it is visited
+    but never twice in `look_again_s`; whether an account is flat is asked at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
     """
 
     order_prefix: str = "tw"
@@ -51,6 +53,10 @@ class Policy:
     shard_size: int = 25
     book_depth: int = 20
     market_fresh_s: float = 0.25
+    mark_fresh: timedelta = timedelta(seconds=1)
+    observe_every: timedelta = timedelta(seconds=15)
+    look_again_s: float = 1.0
+    flatten_haste: timedelta = timedelta(minutes=1)
     transit_s: float = 2.0
     stop_deadline_s: float = 10.0
     parameters_settle_s: float = 2.0
@@ -88,6 +94,8 @@ class Fleet:
     open_account_stream: StreamOpener = no_stream
     looked_back: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """How many candles of (venue, symbol, timeframe) this process has asked for already, whether there were so many."""
+    lacking: set[UUID] = field(default_factory=set)
+    """Accounts of which this process was told, when it last looked, that more was filled than the venue's fills show."""
     figures: Mapping[str, MarketFigures] = field(default_factory=dict)
     coins: CoinSource | None = None
     mood: MoodSource | None = None

@@ -14,6 +14,7 @@ import numpy as np
 from common.domain import features
 from common.domain.indicators.series import Series
 from common.domain.market import Instrument, MarketState, Timeframe
+from common.domain.money import ZERO
 from common.ports.venue import MarketData
 from common.services.fleet import Fleet
 from common.store import UnitOfWork
@@ -28,6 +29,13 @@ class _Seen:
     state: MarketState
 
 
+@dataclass(slots=True)
+class _Mark:
+    at: float
+    price: Decimal
+
+
+_marks: WeakKeyDictionary[MarketData, dict[str, _Mark]] = WeakKeyDictionary()
 _cache: WeakKeyDictionary[MarketData, dict[str, _Seen]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -44,6 +52,25 @@ def market_now(fleet: Fleet, instrument: Instrument) -> MarketState:
     with _lock:
         _cache[market][instrument.symbol] = _Seen(moment, state)
     return state
+
+
+def mark_now(fleet: Fleet, venue: str, symbol: str) -> Decimal:
+    """The mark price of `symbol`, zero where the venue tells none; asked once for all accounts that hold it.
+
+    It is at most `mark_fresh` of venue time old, or `market_fresh_s` seconds of life where that is longer: a venue that
+    runs fast is not asked faster for it.
+    """
+    market = fleet.market(venue)
+    moment = fleet.clock.monotonic()
+    fresh_s = max(fleet.policy.mark_fresh.total_seconds() / fleet.clock.rate, fleet.policy.market_fresh_s)
+    with _lock:
+        seen = _marks.setdefault(market, {}).get(symbol)
+    if seen is not None and 0 <= moment - seen.at < fresh_s:
+        return seen.price
+    price = market.mark(symbol) or ZERO
+    with _lock:
+        _marks[market][symbol] = _Mark(moment, price)
+    return price
 
 
 def with_candles(

@@ -1,8 +1,8 @@
-"""position.monitor: asks the venue about one account, writes what it tells, and guards every open position."""
+"""position.monitor: guards every open position of an account and, when it is due, asks the venue and writes what it tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,11 +10,10 @@ from functools import partial
 from uuid import UUID
 
 from common.domain.errors import NotFound
-from common.domain.exits import decide_exit, track
-from common.domain.market import InstrumentStatus
+from common.domain.exits import track
+from common.domain.market import EPOCH
 from common.domain.money import ZERO
 from common.domain.order import IN_DOUBT, TERMINAL, WORKING, Order, OrderRole, OrderStatus
-from common.domain.parameter_version import digest_of
 from common.domain.position import CloseReason, Position
 from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
@@ -23,9 +22,11 @@ from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, Ven
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
 from common.services.ended_listings import ask_of
 from common.services.flatness import note_flatness, witness
-from common.services.fleet import Fleet, instrument_of
+from common.services.fleet import Fleet
 from common.services.learn import learn, learn_fundings, live_orders, save_position
-from common.services.market_view import market_now
+from common.services.leaving import halted, wish_to_leave
+from common.services.look_due import is_look_due
+from common.services.market_view import mark_now
 from common.services.move_stop import move_stop
 from common.services.protect_position import protect
 from common.store import UnitOfWork
@@ -34,36 +35,53 @@ CLAIMED = "claimed by another monitor"
 """What a visit says that found somebody else visiting."""
 
 _TAKES_BACK = {HaltMode.CANCEL_ENTRIES, HaltMode.FLATTEN}
-_REFUSED_EXIT_REST = timedelta(minutes=1)
+_MINUTE = timedelta(minutes=1)
 _NEVER_RESTED = IN_DOUBT | {OrderStatus.INTENDED, OrderStatus.ABANDONED, OrderStatus.NOT_PLACED, OrderStatus.REJECTED}
 
 
 @dataclass(slots=True)
 class Observation:
-    """What the venue told about an account in one visit."""
+    """What a visit saw: the marks of what is held and, where the venue was asked about the account, what it told."""
 
-    balance: VenueBalance
+    marks: dict[str, Decimal]
+    balance: VenueBalance | None = None
     orders: list[tuple[Order, VenueOrder]] = field(default_factory=list)
     fills: list[VenueFill] = field(default_factory=list)
     fundings: Sequence[VenueFunding] = ()
-    marks: dict[str, Decimal] = field(default_factory=dict)
 
 
 def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
-    """Visit one account; a second monitor of the same account finds it claimed and does nothing.
+    """Visit one account and ask the venue about it, whether that is due or not.
 
-    The venue is asked first; then, in the same transaction that holds the claim, everything is written at once. Halts
-    in force take back entries (CANCEL_ENTRIES, FLATTEN) and leave positions (FLATTEN); no halt keeps an exit back.
+    A second monitor of the same account finds it claimed and does nothing. The venue is asked first; then, in the same
+    transaction that holds the claim, everything is written at once. Halts in force take back entries (CANCEL_ENTRIES,
+    FLATTEN) and leave positions (FLATTEN); no halt keeps an exit back.
     """
+    return _visit(fleet, tenant_id, account_id, insists=True)
+
+
+def visit_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
+    """Visit one account as often as one likes: its positions are guarded by their marks each time.
+
+    The venue is asked about the account only when that is due or something about it is restless, for its rate limit is
+    one for everybody.
+    """
+    return _visit(fleet, tenant_id, account_id, insists=False)
+
+
+def _visit(fleet: Fleet, tenant_id: UUID, account_id: UUID, *, insists: bool) -> str:
     with calling(CallClass.EXIT, str(tenant_id)), fleet.store.unit_of_work(tenant_id) as uow:
         if not uow.accounts.claim(account_id):
             return CLAIMED
         account = uow.accounts.get(account_id)
         if account is None:
             raise NotFound("account", account_id)
-        venue = fleet.venue_of(uow, account)
-        seen = observe(fleet, uow, account, venue)
-        open_there = witness(uow, account, venue)
+        seen = Observation(_marks(fleet, uow, account, {p.instrument for p in uow.positions.open(account.id)}))
+        open_there = None
+        if insists or is_look_due(fleet, uow, account, seen.marks):
+            venue = fleet.venue_of(uow, account)
+            observe(fleet, uow, account, venue, seen, insists=insists)
+            open_there = witness(uow, account, venue, insists=insists)
         uow.risk.lock()
         _write(fleet, uow, account, seen)
         guarded = _guard(fleet, uow, account, seen)
@@ -73,35 +91,60 @@ def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
     return f"{len(seen.orders)} orders, {len(seen.fills)} fills, {guarded} positions"
 
 
-def observe(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Observation:
-    """Ask the venue everything that the account's live orders and open positions depend on."""
+def _marks(fleet: Fleet, uow: UnitOfWork, account: Account, symbols: Iterable[str]) -> dict[str, Decimal]:
+    return {
+        symbol: ask_of(uow, account, symbol, partial(mark_now, fleet, account.venue, symbol), ZERO)
+        for symbol in sorted(symbols)
+    }
+
+
+def observe(
+    fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, seen: Observation, *, insists: bool = True
+) -> None:
+    """Ask the venue everything that the account's live orders and open positions depend on, as cheaply as it can be told.
+
+    Each live order is asked for by its id. Fills are read of the markets alone where an order or a holding shows more,
+    or other, than our book; what the venue has beside our orders is the reconciler's.
+    """
+    last = uow.accounts.balance(account.id)
+    last_at = last.at if last is not None else fleet.clock.now()
     live = [o for o in live_orders(uow, account) if o.status not in IN_DOUBT and o.status is not OrderStatus.INTENDED]
     positions = uow.positions.open(account.id)
-    seen = Observation(balance=venue.balance())
-    # What was closed between two visits may have paid funding that nobody has asked for.
-    lately = uow.positions.closed_since(account.id, _last_visit(fleet, uow, account) - fleet.policy.overlap)
-    if not live and not positions and not lately:
-        return seen
-    shown = {item.client_order_id: item for item in venue.open_orders()}
+    seen.balance = venue.balance()
+    # What was closed lately may have paid funding that was not told then.
+    lately = uow.positions.closed_since(account.id, last_at - fleet.policy.overlap)
     for order in live:
-        item = shown.get(order.intent.client_order_id) or ask_of(
-            uow, account, order.intent.instrument, partial(venue.find, order.intent), None
-        )
+        item = ask_of(uow, account, order.intent.instrument, partial(venue.find, order.intent), None)
         if item is not None:
             seen.orders.append((order, item))
-    for symbol in sorted({o.intent.instrument for o in live} | {p.instrument for p in positions}):
+    for symbol in _moved(venue, live, positions, seen):
         since = _since(fleet, uow, account, symbol, live, positions, seen)
         seen.fills.extend(ask_of(uow, account, symbol, partial(venue.fills, symbol, since), []))
-        seen.marks[symbol] = ask_of(uow, account, symbol, partial(_mark, fleet, uow, account, symbol), ZERO)
-    if positions or lately:
-        opened = min(p.opened_at for p in (*positions, *lately) if p.opened_at is not None)
-        seen.fundings = venue.fundings(uow.fundings.last_at(account.id) or opened)
-    return seen
+    seen.marks |= _marks(fleet, uow, account, {o.intent.instrument for o in live} - seen.marks.keys())
+    opened = [p.opened_at for p in (*positions, *lately) if p.opened_at is not None]
+    if opened and (insists or _begins_minute(last_at, fleet.clock.now())):
+        # The first known may be younger than a payment that fell due while an entry was in doubt.
+        since = (uow.fundings.last_at(account.id) or min(opened)) - fleet.policy.overlap
+        seen.fundings = venue.fundings(since)
 
 
-def _last_visit(fleet: Fleet, uow: UnitOfWork, account: Account) -> datetime:
-    balance = uow.accounts.balance(account.id)
-    return balance.at if balance is not None else fleet.clock.now()
+def _moved(venue: Venue, live: list[Order], positions: list[Position], seen: Observation) -> list[str]:
+    """Markets of which the venue may have fills that we have not: ours, where an order or the holding says so."""
+    symbols = {o.intent.instrument for o in live} | {p.instrument for p in positions}
+    if not symbols:
+        return []
+    held = dict.fromkeys(symbols, ZERO)
+    for holding in venue.positions():
+        held[holding.instrument] = held.get(holding.instrument, ZERO) + holding.quantity
+    for position in positions:
+        held[position.instrument] -= position.quantity * position.side.sign
+    lacking = {o.intent.instrument for o, item in seen.orders if item.filled_quantity > o.filled_quantity}
+    return sorted(symbol for symbol in symbols if held[symbol] != ZERO or symbol in lacking)
+
+
+def _begins_minute(last_at: datetime, now: datetime) -> bool:
+    """Whether this is the first look of its minute: whoever looks, it is written down with what the look was for."""
+    return (now - EPOCH) // _MINUTE != (last_at - EPOCH) // _MINUTE
 
 
 def _since(
@@ -128,18 +171,30 @@ def _sent_at(order: Order) -> datetime:
     return order.submitted_at or order.created_at
 
 
-def _mark(fleet: Fleet, uow: UnitOfWork, account: Account, symbol: str) -> Decimal:
-    state = market_now(fleet, instrument_of(uow, account.venue, symbol))
-    return state.mark or state.last or ZERO
-
-
 def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -> None:
-    now = fleet.clock.now()
-    learn(fleet, uow, account, seen.orders, seen.fills)
-    learn_fundings(fleet, uow, account, seen.fundings)
     balance = seen.balance
-    uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, now)
+    if balance is None:
+        return
+    learn(fleet, uow, account, seen.orders, seen.fills)
+    learn_fundings(fleet, uow, account, _attributable(uow, account, seen.fundings))
+    uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, fleet.clock.now())
     uow.risk.raise_peak(account.id, balance.equity)
+    current = [(uow.orders.get(order.id), item) for order, item in seen.orders]
+    if any(order is not None and item.filled_quantity > order.filled_quantity for order, item in current):
+        fleet.lacking.add(account.id)
+    else:
+        fleet.lacking.discard(account.id)
+
+
+def _attributable(uow: UnitOfWork, account: Account, fundings: Sequence[VenueFunding]) -> list[VenueFunding]:
+    """Those whose position can be told: what fell due while an entry may have filled unseen is booked at a later look."""
+    entering = {o.intent.instrument for o in live_orders(uow, account) if o.intent.role is OrderRole.ENTRY}
+    return [
+        item
+        for item in fundings
+        if item.instrument not in entering
+        or uow.positions.held_at(account.id, item.instrument, item.occurred_at) is not None
+    ]
 
 
 def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -> int:
@@ -169,51 +224,21 @@ def _take_back_entries(uow: UnitOfWork, account: Account, now: datetime) -> None
         if order.intent.role is not OrderRole.ENTRY:
             continue
         signal = uow.signals.get(order.intent.signal_id) if order.intent.signal_id else None
-        if _halted(uow, account, signal.strategy if signal else None, order.intent.instrument) & _TAKES_BACK:
+        if halted(uow, order.intent, signal.strategy if signal else None, order.intent.instrument) & _TAKES_BACK:
             request_cancel(uow, order, now)
-
-
-def _halted(uow: UnitOfWork, account: Account, strategy: str | None, instrument: str) -> set[HaltMode]:
-    return {halt.mode for halt in uow.halts.in_force(account.venue, account.tenant_id, strategy, instrument)}
 
 
 def _reason_to_leave(
     fleet: Fleet, uow: UnitOfWork, account: Account, position: Position, mark: Decimal, now: datetime
 ) -> CloseReason | None:
-    if HaltMode.FLATTEN in _halted(uow, account, position.strategy, position.instrument):
-        return CloseReason.HALT
-    if _is_delisted(uow, position, now):
-        return CloseReason.DELISTED
-    decision = decide_exit(position, mark, now=now)
-    if decision is not None:
-        return decision.reason
-    if _strategy_leaves(uow, position):
-        return CloseReason.OPPOSITE
+    wish = wish_to_leave(uow, position, mark, now)
+    if wish is not None:
+        return wish
     naked_since = _naked_since(uow, position, now)
     if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
         return None
     uow.audit.append("unprotected", str(position.id), {"since": naked_since.isoformat()}, now)
     return CloseReason.UNPROTECTED
-
-
-def _strategy_leaves(uow: UnitOfWork, position: Position) -> bool:
-    """Whether the strategy, with the parameters that the position was opened with, has said to leave it."""
-    if position.opened_at is None:
-        return False
-    signal = uow.signals.get(position.signal_id) if position.signal_id else None
-    digest = digest_of(signal.strategy_version) if signal else ""
-    said = uow.leavings.since(
-        position.venue, position.instrument, position.strategy, position.side, position.opened_at, digest=digest
-    )
-    return said is not None
-
-
-def _is_delisted(uow: UnitOfWork, position: Position, now: datetime) -> bool:
-    """Whether the venue takes the market away and has not refused an exit lately: a market that settles takes none."""
-    if instrument_of(uow, position.venue, position.instrument).status is not InstrumentStatus.DELISTED:
-        return False
-    refused = (o for o in uow.orders.of_position(position.id) if o.status is OrderStatus.REJECTED)
-    return all(o.intent.role is not OrderRole.EXIT or o.created_at < now - _REFUSED_EXIT_REST for o in refused)
 
 
 def _naked_since(uow: UnitOfWork, position: Position, now: datetime) -> datetime | None:

@@ -14,7 +14,7 @@ from common.services.drain import work_off
 from common.services.fleet import Fleet
 from common.services.follow_accounts import Follower
 from common.services.forget import forget
-from common.services.monitor_account import monitor_account
+from common.services.monitor_account import visit_account
 from common.services.reconcile_account import reconcile_account
 from common.services.reconcile_cash import reconcile_cash
 from common.services.refresh_candidates import refresh_candidates
@@ -80,7 +80,7 @@ def _rank(fleet: Fleet) -> None:
 
 TICKS = (
     Tick("scan", _scan, venue_s=2, floor_s=0.1, is_scan=True),
-    Tick("visit", lambda fleet: each_account(fleet, monitor_account), venue_s=2, floor_s=0.3),
+    Tick("visit", lambda fleet: each_account(fleet, visit_account), venue_s=2, floor_s=0.3),
     Tick("relay", relay_jobs, venue_s=0, floor_s=1),
     Tick("reconcile", lambda fleet: each_account(fleet, reconcile_account), venue_s=60, floor_s=5),
     Tick("cash", lambda fleet: each_account(fleet, reconcile_cash), venue_s=60, floor_s=5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import time
+from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,9 @@ from common.store import Store
 from simulation.clock import GlassVault, SeededIds, Silence, VirtualClock
 from simulation.parity.venue import CandleDoor, CandleVenue
 
-POLICY = Policy(order_prefix="bt", market_fresh_s=0.0, history_candles=2_000, live_trading=False)
+POLICY = Policy(
+    order_prefix="bt", market_fresh_s=0.0, mark_fresh=timedelta(0), history_candles=2_000, live_trading=False
+)
 
 
 @dataclass(slots=True)

@@ -223,6 +223,18 @@ def test_a_spot_account_has_no_statement(server: ScriptedServer, clock: ManualCl
     assert list(CcxtVenue(link_, clock, Credentials(KEY, SECRET, {})).statement(NOON)) == []
 
 
+@pytest.mark.parametrize(("told", "mark", "requests"), [("65000.12", "65000.12", 0), ("", "64999.5", 1)])
+def test_the_last_price_stands_in_for_a_mark_that_is_not_told(
+    server: ScriptedServer, clock: ManualClock, told: str, mark: str, requests: int
+) -> None:
+    premium = {"symbol": "BTCUSDT", "markPrice": told, "lastFundingRate": "0.0001", "time": NOON_MS}
+    ticker = {"symbol": "BTCUSDT", "lastPrice": "64999.5", "closeTime": NOON_MS}
+    server.on("GET", "/fapi/v1/premiumIndex", lambda request: Answer(200, premium))
+    server.on("GET", "/fapi/v1/ticker/24hr", lambda request: Answer(200, ticker))
+    assert market_data(server, clock).mark(SYMBOL) == Decimal(mark)
+    assert len(server.asked("GET", "/fapi/v1/ticker/24hr")) == requests
+
+
 def test_fundings_are_read_to_the_last_page_each_once(server: ScriptedServer, clock: ManualClock) -> None:
     paid: list[dict[str, Any]] = [
         {"symbol": "BTCUSDT", "incomeType": "FUNDING_FEE", "income": "-0.01234567", "asset": "USDT", "tranId": number,

@@ -16,7 +16,7 @@ import pytest
 from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, capability
 from common.adapters.clock import FollowedClock
 from common.adapters.paper import PaperVenue
-from common.domain.errors import OutcomeUnknown, Refused
+from common.domain.errors import NotFound, OutcomeUnknown, Refused
 from common.domain.market import Instrument
 from common.domain.money import floor_to
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus, OrderType
@@ -279,6 +279,16 @@ def test_a_touched_stop_closes_the_position_under_our_own_id(house: House) -> No
     assert found.filled_quantity == stop.quantity == sum(fill.quantity for fill in closing)
     assert {fill.venue_order_id for fill in closing} == {found.venue_order_id}
     assert [order for order in house.venue.open_orders() if order.is_conditional] == []
+
+
+def test_the_mark_by_itself_is_the_mark_of_the_whole_market(market_data: CcxtMarketData) -> None:
+    (bitcoin,) = [item for item in market_data.instruments() if item.symbol == SYMBOL]
+    whole, alone = market_data.market(bitcoin).mark, market_data.mark(SYMBOL)
+    assert whole is not None
+    assert alone is not None
+    assert abs(alone - whole) < whole / 100
+    with pytest.raises(NotFound, match="instrument"):
+        market_data.mark("NOPE/USDT:USDT")
 
 
 def test_a_marketable_limit_order_fills_no_worse_than_its_price(house: House) -> None:

@@ -170,7 +170,7 @@ def test_books_part_also_where_nobody_can_be_told(world: World, house: House, mo
 def forget_listing(world: World, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The venue answers nothing about SOL any more, as to a process that started after its end."""
     door = world.door_of(house)
-    asked = type(door).fills, type(door).find, type(world.venue).market
+    asked = type(door).fills, type(door).find, type(world.venue).mark
 
     def fills(this: Any, symbol: str, since: Any) -> Any:
         if symbol == SOL:
@@ -182,14 +182,14 @@ def forget_listing(world: World, house: House, monkeypatch: pytest.MonkeyPatch) 
             raise NotFound("instrument", SOL)
         return asked[1](this, intent)
 
-    def market(this: Any, item: Any) -> Any:
-        if item.symbol == SOL:
+    def mark(this: Any, symbol: str) -> Any:
+        if symbol == SOL:
             raise NotFound("instrument", SOL)
-        return asked[2](this, item)
+        return asked[2](this, symbol)
 
     monkeypatch.setattr(type(door), "fills", fills)
     monkeypatch.setattr(type(door), "find", find)
-    monkeypatch.setattr(type(world.venue), "market", market)
+    monkeypatch.setattr(type(world.venue), "mark", mark)
 
 
 def test_a_listing_nobody_can_be_asked_about_stops_entries_and_not_the_care_of_others(

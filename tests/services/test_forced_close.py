@@ -134,6 +134,7 @@ def test_a_market_the_venue_knows_no_more_does_not_keep_the_others_unguarded(wor
         return fills(symbol, since)
 
     door.fills = gone  # type: ignore[method-assign, assignment]
+    door.ledger.held.pop(ADA)
     world.move_price("107")
     assert look(world, house).close_reason is CloseReason.TARGET
     assert set(asked) >= {ADA, SOL}

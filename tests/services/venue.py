@@ -130,7 +130,7 @@ class ScriptedVenue:
         self.malformed: set[datetime] = set()
         self.unknown: set[str] = set()
         self.asked: list[tuple[str, datetime]] = []
-        self.market_calls = 0
+        self.market_calls = self.mark_calls = 0
         self._number = 0
 
     @property
@@ -173,6 +173,11 @@ class ScriptedVenue:
         price = self.prices[instrument.symbol]
         book = self.book(instrument.symbol, 20)
         return MarketState(instrument, book, last=price, mark=price, quote_at=self._clock.now(), funding_rate=ZERO)
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """The price, which is the mark as well."""
+        self.mark_calls += 1
+        return self.prices[symbol]
 
     def ledger(self, account_id: UUID) -> Ledger:
         """The book of an account, opened at first sight."""
@@ -337,6 +342,7 @@ class ScriptedDoor:
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
         """What we paid in."""
+        self._pass("fundings")
         return [item for item in self.payments if item.occurred_at >= since]
 
     def statement(self, since: datetime) -> Sequence[Movement]:

@@ -136,6 +136,19 @@ class CcxtMarketData:
             next_funding_at=parsing.instant(next_at) if next_at else None,
         )
 
+    def mark(self, symbol: str) -> Decimal | None:
+        """The mark price of `symbol` in one request, the last price where the venue has no marks."""
+
+        def read(client: Any) -> Decimal | None:
+            self._check(client, symbol)
+            if self._row.market_type == "swap":
+                mark = _decimal(client.fetch_funding_rate(symbol).get("markPrice"))
+                if mark is not None:
+                    return mark
+            return _decimal(client.fetch_ticker(symbol).get("last"))
+
+        return self._ask(read)
+
     def raw_book(self, symbol: str, limit: int) -> Any:
         """ccxt's own order book, which a stream of differences goes on from; sorted as numbers."""
 
