@@ -15,7 +15,7 @@ import redis
 
 from common.adapters.embedded import EmbeddedError, EmbeddedValkey, ValkeyServer
 from common.adapters.embedded import valkey as valkey_room
-from common.adapters.embedded.home import HOST
+from common.adapters.embedded.home import HOST, ServerHome
 
 PROJECT = Path(__file__).parents[2]
 
@@ -101,6 +101,19 @@ def test_a_server_whose_parent_was_killed_is_replaced_with_nothing_lost(
     with EmbeddedValkey(home).start() as server, redis.Redis.from_url(server.url) as client:
         assert server.pid != orphan
         assert client.get("kept") == b"yes"
+
+
+def test_a_folder_that_was_left_is_free_whoever_still_holds_a_copy_of_its_lock(home: Path) -> None:
+    """As a child does, that another thread is just starting."""
+    left = ServerHome(home)
+    left.claim()
+    assert left._lock is not None
+    copy = os.dup(left._lock.fileno())
+    left.release()
+    again = ServerHome(home)
+    again.claim()
+    again.release()
+    os.close(copy)
 
 
 def test_a_folder_in_use_is_refused(server: ValkeyServer, home: Path) -> None:

@@ -52,6 +52,8 @@ class ServerHome:
     def release(self) -> None:
         """Let others have the folder."""
         if self._lock is not None:
+            # Said aloud: a child that another thread is just starting holds a copy of the file until it becomes its program.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             self._lock.close()
             self._lock = None
 
