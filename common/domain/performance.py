@@ -107,13 +107,19 @@ def trade_stats(positions: Iterable[Position]) -> TradeStats:
 
 
 def _in_order(positions: Iterable[Position]) -> list[Position]:
-    """The closed ones as they were closed; those of one moment by id, which is looked at for them alone."""
+    """The closed ones as they were closed; those of one moment by id where it matters, which is looked at for them alone."""
     closed = sorted((item for item in positions if item.closed_at is not None), key=_closed_at)
     ordered: list[Position] = []
     for _, together in groupby(closed, key=_closed_at):
         same = list(together)
-        ordered += same if len(same) == 1 else sorted(same, key=lambda item: str(item.id))
+        ordered += sorted(same, key=lambda item: str(item.id)) if len(same) > 1 and _are_mixed(same) else same
     return ordered
+
+
+def _are_mixed(closed: Sequence[Position]) -> bool:
+    # Sums are exact in any order, and wins alone or losses alone make the same streak in any order.
+    profits = [position.net_profit for position in closed]
+    return min(profits) <= ZERO <= max(profits)
 
 
 def _stats(closed: Sequence[Position]) -> TradeStats:
@@ -129,8 +135,8 @@ def _stats(closed: Sequence[Position]) -> TradeStats:
         wins=len(wins),
         losses=len(losses),
         net_profit=sum(profits, ZERO),
-        fees=sum((position.fees for position in closed), ZERO),
-        funding=sum((position.funding for position in closed), ZERO),
+        fees=sum([position.fees for position in closed], ZERO),
+        funding=sum([position.funding for position in closed], ZERO),
         win_rate=Decimal(len(wins)) / len(closed) if closed else None,
         profit_factor=gained / lost if lost else None,
         expectancy=_mean(profits),
@@ -288,16 +294,24 @@ def curve_stats(points: Iterable[EquityPoint], risk_free: Decimal = RISK_FREE) -
 
 def grouped(positions: Iterable[Position], key: Callable[[Position], str]) -> dict[str, TradeStats]:
     """Figures of closed positions for each value of `key`, by name."""
+    return {name: _stats(group) for name, group in _groups(_in_order(positions), key).items()}
+
+
+def _groups(closed: Iterable[Position], key: Callable[[Position], str]) -> dict[str, list[Position]]:
     groups: dict[str, list[Position]] = {}
-    for position in _in_order(positions):
+    for position in closed:
         groups.setdefault(key(position), []).append(position)
-    return {name: _stats(groups[name]) for name in sorted(groups)}
+    return {name: groups[name] for name in sorted(groups)}
 
 
 def daily_profit(positions: Iterable[Position]) -> dict[date, Decimal]:
     """Net profit of the positions closed on each UTC day that closed any (T-63)."""
+    return _daily_profit(_in_order(positions))
+
+
+def _daily_profit(closed: Iterable[Position]) -> dict[date, Decimal]:
     days: dict[date, Decimal] = {}
-    for position in _in_order(positions):
+    for position in closed:
         day = _closed_at(position).astimezone(UTC).date()
         days[day] = days.get(day, ZERO) + position.net_profit
     return days
@@ -315,14 +329,21 @@ def profit_since(positions: Iterable[Position], since: datetime) -> Decimal:
 
 def report(positions: Iterable[Position], points: Iterable[EquityPoint], *, risk_free: Decimal = RISK_FREE) -> Report:
     """Everything above about one account; `points` net of flows, see `without_flows`."""
-    closed = [position for position in positions if position.closed_at is not None]
+    closed = _in_order(positions)
+    whole = _stats(closed)
+
+    def by(key: Callable[[Position], str]) -> dict[str, TradeStats]:
+        groups = _groups(closed, key)
+        # A group of everything, as that of a single strategy, needs no second reckoning.
+        return {name: whole if len(group) == len(closed) else _stats(group) for name, group in groups.items()}
+
     return Report(
-        trades=trade_stats(closed),
+        trades=whole,
         curve=curve_stats(points, risk_free),
-        by_symbol=grouped(closed, lambda position: position.instrument),
-        by_strategy=grouped(closed, lambda position: position.strategy),
-        by_exit=grouped(closed, lambda position: str(position.close_reason or "unknown")),
-        daily_profit=daily_profit(closed),
+        by_symbol=by(lambda position: position.instrument),
+        by_strategy=by(lambda position: position.strategy),
+        by_exit=by(lambda position: str(position.close_reason or "unknown")),
+        daily_profit=_daily_profit(closed),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -43,7 +44,7 @@ def curve(result: Result) -> Curve:
     The entry fee is paid when the position opens, everything else is booked when it closes.
     """
     markets = {market.instrument.symbol: market for market in result.setup.markets}
-    at_ms = np.unique(np.concatenate([market.columns.opened_at + market.step_ms for market in markets.values()]))
+    at_ms = _closes(result.setup.markets)
     if result.setup.start is not None:
         # Days spent warming up earn nothing and vary by nothing: they would water down every ratio.
         at_ms = at_ms[at_ms > (result.setup.start - EPOCH) // timedelta(milliseconds=1)]
@@ -65,6 +66,17 @@ def curve(result: Result) -> Curve:
         equity += _between(booked, last, np.full(last.size, at_ms.size), at_ms.size)
         exposure += _between(sizes, first, last, at_ms.size) * marks
     return Curve(at_ms, equity, exposure)
+
+
+def _closes(markets: Sequence[BacktestMarket]) -> npt.NDArray[np.int64]:
+    """Every moment at which a candle closed, once."""
+    distinct: list[npt.NDArray[np.int64]] = []
+    for market in markets:
+        own = market.columns.opened_at + market.step_ms
+        # Most markets close at the same moments, and finding that is far less work than sorting them all.
+        if not any(np.array_equal(own, known) for known in distinct):
+            distinct.append(own)
+    return distinct[0] if len(distinct) == 1 else np.unique(np.concatenate(distinct))
 
 
 def _row(position: Position) -> tuple[float, float, float, int, int]:
@@ -122,13 +134,32 @@ def equity_points(result: Result, found: Curve) -> list[EquityPoint]:
 def excursions(result: Result) -> tuple[tuple[float, float], ...]:
     """(adverse, favourable) excursion of every position, as fractions of its entry price, both 0 or more (MAE, MFE)."""
     markets = {market.instrument.symbol: market for market in result.setup.markets}
-    return tuple(_excursion(markets[position.instrument], position) for position in result.positions)
+    places: dict[str, list[int]] = {symbol: [] for symbol in markets}
+    for place, position in enumerate(result.positions):
+        places[position.instrument].append(place)
+    found: list[tuple[float, float]] = [(0.0, 0.0)] * len(result.positions)
+    for symbol, own in places.items():
+        pairs = _excursions(markets[symbol], [result.positions[place] for place in own])
+        for place, pair in zip(own, pairs, strict=True):
+            found[place] = pair
+    return tuple(found)
 
 
-def _excursion(market: BacktestMarket, position: Position) -> tuple[float, float]:
-    opened = market.columns.opened_at
-    first, last = np.searchsorted(opened, (_ms(position, is_opening=True), _ms(position, is_opening=False)))
-    entry = float(position.entry_price)
-    rise = max(0.0, float(market.columns.high[first:last].max()) / entry - 1.0) if last > first else 0.0
-    fall = max(0.0, 1.0 - float(market.columns.low[first:last].min()) / entry) if last > first else 0.0
-    return (fall, rise) if position.side is Side.LONG else (rise, fall)
+def _excursions(market: BacktestMarket, positions: list[Position]) -> Iterator[tuple[float, float]]:
+    """(adverse, favourable) of the positions of one market."""
+    columns = market.columns
+    moments = [(_ms(position, is_opening=True), _ms(position, is_opening=False)) for position in positions]
+    spans = np.searchsorted(columns.opened_at, np.array(moments, dtype=np.int64).reshape(-1, 2))
+    entry = np.array([float(position.entry_price) for position in positions])
+    rise = np.maximum(0.0, _over(np.maximum, columns.high, spans, entry) / entry - 1.0)
+    fall = np.maximum(0.0, 1.0 - _over(np.minimum, columns.low, spans, entry) / entry)
+    is_long = np.array([position.side is Side.LONG for position in positions], dtype=np.bool_)
+    adverse, favourable = np.where(is_long, fall, rise), np.where(is_long, rise, fall)
+    return zip(adverse.tolist(), favourable.tolist(), strict=True)
+
+
+def _over(choose: np.ufunc, prices: Series, spans: Places, otherwise: Series) -> Series:
+    """`choose` over the prices of each (first, last exclusive) of `spans`; `otherwise` where a span is empty."""
+    # A span may end where the prices do, which reduceat wants an element for; what lies between spans is thrown away.
+    extremes: Series = choose.reduceat(np.append(prices, np.nan), spans.ravel())[::2]
+    return np.where(spans[:, 1] > spans[:, 0], extremes, otherwise)
