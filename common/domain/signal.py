@@ -26,10 +26,12 @@ class Side(StrEnum):
     LONG = "long"
     SHORT = "short"
 
-    @property
-    def sign(self) -> int:
-        """+1 for long, -1 for short."""
-        return 1 if self is Side.LONG else -1
+    sign: int
+    """+1 for long, -1 for short."""
+
+    def __init__(self, value: str) -> None:
+        # Every price is compared by it: kept beside the member, not worked out at each question.
+        self.sign = 1 if value == "long" else -1
 
     @property
     def opposite(self) -> Side:

@@ -75,6 +75,8 @@ def risk_fraction(limits: Limits, confidence: Decimal, win_rate: Decimal | None,
 def leverage_for(instrument: Instrument, price: Decimal, stop: Decimal, limits: Limits) -> int:
     """Whole leverage of an entry: as the profile asks, but never so high that liquidation comes near the stop."""
     wanted = min(limits.entry_leverage_max or 1, leverage_limit(instrument, limits))
+    if wanted <= 1:
+        return 1
     distance = abs(price - stop) / price * LIQUIDATION_BUFFER + instrument.maintenance_margin
     safe = int(ONE / distance) if distance > ZERO else wanted
     return max(1, min(wanted, safe))

@@ -238,7 +238,7 @@ def clear(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing) -> C
 
 def _correlation_is_clear(instrument: Instrument, ledger: Ledger, limits: Limits) -> bool:
     limit = limits.correlated_count_max
-    if limit is None or instrument.base not in CORRELATED:
+    if limit is None or len(ledger.open) < limit or instrument.base not in CORRELATED:
         return True
     return 1 + sum(base_of(held.position.instrument) in CORRELATED for held in ledger.open.values()) <= limit
 

@@ -36,7 +36,7 @@ from common.domain.backtest.clearance import (
 )
 from common.domain.backtest.counsel import Counsel
 from common.domain.backtest.leaving import Leaving, find_leaving
-from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times
+from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times, moment
 from common.domain.errors import InvalidInput
 from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, MarketState
@@ -49,7 +49,7 @@ from common.domain.risk.limits import Limits
 from common.domain.risk.verdict import Approved, Level, Rule, Verdict, Veto
 from common.domain.signal import ExitPlan, LateId, Side, Signal, signal_id
 from common.domain.strategies import Entries, Strategy, signal_at
-from common.domain.strategies.base import CONFIDENCE_STEP, exact, exit_plan
+from common.domain.strategies.base import CONFIDENCE_STEP, Holds, exact, exit_plan
 
 ORDER_PREFIX = "bt"
 
@@ -126,7 +126,9 @@ class Prepared:
     features: dict[str, Series]
     entries: Entries
     bars: Bars
-    is_clear: tuple[bool, ...]
+    is_clear: list[bool]
+    confidences: list[Decimal]
+    holds: Holds
     leaves_long: list[int]
     leaves_short: list[int]
 
@@ -182,7 +184,9 @@ def _prepared(setup: Setup) -> dict[tuple[int, int], Prepared]:
                 values,
                 entries,
                 bars,
-                tuple(fine.tolist()),
+                fine.tolist(),
+                _confidences(entries.confidence[bars]),
+                _holds(entries, setup.limits),
                 [] if entries.leaves_long is None else np.flatnonzero(entries.leaves_long).tolist(),
                 [] if entries.leaves_short is None else np.flatnonzero(entries.leaves_short).tolist(),
             )
@@ -197,6 +201,18 @@ def _candidates(setup: Setup, market: BacktestMarket, entries: Entries) -> Bars:
         return bars
     first = round((setup.start - EPOCH) / timedelta(milliseconds=1))
     return bars[market.columns.opened_at[bars] >= first]
+
+
+def _confidences(values: Series) -> list[Decimal]:
+    """Each as a signal states it; most strategies have few different ones."""
+    stated = {value: round_to(exact(min(max(value, 0.0), 1.0)), CONFIDENCE_STEP) for value in set(values.tolist())}
+    return [stated[value] for value in values.tolist()]
+
+
+def _holds(entries: Entries, limits: Limits) -> Holds:
+    """(longest, least) time that a position is held, as a proposal within `limits` has them."""
+    longest = [hold for hold in (entries.max_hold, limits.hold_max) if hold is not None]
+    return min(longest, default=None), limits.hold_min
 
 
 def _signal(setup: Setup, prepared: dict[tuple[int, int], Prepared], decided: Decided) -> Signal:
@@ -298,7 +314,7 @@ class _Run:
 
     def leave(self, at_ms: int, held: Held, leaving: Leaving) -> None:
         market, position = self.setup.markets[held.market], held.position
-        now = EPOCH + timedelta(milliseconds=at_ms)
+        now = moment(at_ms)
         fee = leaving.price * position.quantity * market.instrument.taker_fee
         funding = market.funding_paid(position.side, position.quantity, held.opened_ms, at_ms)
         closed = closed_position(held, leaving.price, fee, funding, leaving.reason, now)
@@ -339,11 +355,11 @@ class _Run:
         return sum((item.position.unrealised(exact(self.marks.at(item.market, at_ms))) for item in held), ZERO)
 
     def decide(self, at_ms: int, item: Prepared, order: int) -> None:
-        market, bar = self.setup.markets[item.market], int(item.bars[order])
-        now = EPOCH + timedelta(milliseconds=at_ms)
-        side = Side.LONG if item.entries.side[bar] > 0 else Side.SHORT
+        market, bar = self.setup.markets[item.market], item.bars.item(order)
+        now = moment(at_ms)
+        side = Side.LONG if item.entries.side.item(bar) > 0 else Side.SHORT
         price = round_to(exact(market.columns.close.item(bar)), market.instrument.tick_size)
-        plan = exit_plan(item.entries, bar, side, price, market.instrument.tick_size)
+        plan = exit_plan(item.entries, bar, side, price, market.instrument.tick_size, item.holds)
         if plan is None:
             return
         if self.ledger.is_new_day(now):
@@ -360,13 +376,13 @@ class _Run:
     def verdict(
         self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan, profit: float
     ) -> Approval | Veto:
-        bar = int(item.bars[order])
+        bar = item.bars.item(order)
         is_watched = self.witness is not None and (item.market, item.strategy, bar) in self.witness.wanted
         if item.is_clear[order] and not self.judge_all and not is_watched and self.is_confirmed(item, bar):
-            asked = self.asked(item, bar, side, plan)
+            asked = self.asked(item, order, bar, side, plan)
             found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
-                return Approval(found.quantity, found.terms.leverage, self.within_limits(plan))
+                return Approval(found.quantity, found.terms.leverage, plan)
             if isinstance(found, Stacked):
                 return Veto(Level.RULEBOOK, Rule.STACKED_POSITION, ONE, ZERO, "positions", STACKED)
         return self.judge(at_ms, now, item, bar)
@@ -402,32 +418,14 @@ class _Run:
             return Approval(intent.quantity, intent.leverage, proposal.exits)
         return verdict
 
-    def within_limits(self, plan: ExitPlan) -> ExitPlan:
-        """`plan` with the hold times of the limits, as a proposal has them."""
-        limits = self.setup.limits
-        if limits.hold_max is None and limits.hold_min is None:
-            return plan
-        longest = [hold for hold in (plan.max_hold, limits.hold_max) if hold is not None]
-        least = [hold for hold in (plan.min_hold, limits.hold_min) if hold is not None]
-        return ExitPlan(
-            plan.stop,
-            plan.target,
-            plan.trail_distance,
-            plan.trail_activation,
-            min(longest, default=None),
-            max(least, default=None),
-            plan.stop_fraction,
-            plan.target_fraction,
-        )
-
-    def asked(self, item: Prepared, bar: int, side: Side, plan: ExitPlan) -> Asked:
+    def asked(self, item: Prepared, order: int, bar: int, side: Side, plan: ExitPlan) -> Asked:
         market, assumptions = self.setup.markets[item.market], self.setup.assumptions
         bid, ask = market.best(bar, assumptions)
         return Asked(
             market,
             self.setup.strategies[item.strategy].name,
             side,
-            round_to(exact(min(max(item.entries.confidence[bar], 0.0), 1.0)), CONFIDENCE_STEP),
+            item.confidences[order],
             ask if side is Side.LONG else bid,
             plan,
             market.level_quantity(bar, assumptions),

@@ -45,7 +45,7 @@ def find_leaving(
     timed = _timed(market, position, entry_bar, last)
     bound = min(flagged, timed, last)
     exits = position.exits
-    if exits.trail_distance is None and exits.min_hold is None:
+    if exits.trail_distance is None and not exits.min_hold:
         found = _met(market, position, entry_bar, bound)
         if found is not None:
             return _within(market, position, *found, assumptions)
@@ -56,7 +56,7 @@ def find_leaving(
             return _within(market, tracked, bar, decision.reason, assumptions)
     if bound < last:
         reason = CloseReason.TIME if timed <= flagged else CloseReason.OPPOSITE
-        opening = exact(market.columns.open[bound + 1])
+        opening = exact(market.columns.open.item(bound + 1))
         price = market.fill_price(bound + 1, opening, position.side, False, assumptions)
         return _unless_liquidated(market, position, Leaving(bound + 1, True, reason, price))
     price = market.fill_price(last, exact(market.columns.close[last]), position.side, False, assumptions)
@@ -182,7 +182,7 @@ def _within(
         # A gap beyond the target is not counted as luck.
         reference = target
     else:
-        stop, opening = stop_price_now(position), exact(market.columns.open[bar])
+        stop, opening = stop_price_now(position), exact(market.columns.open.item(bar))
         reference = min(stop, opening) if side is Side.LONG else max(stop, opening)
     price = market.fill_price(bar, reference, side, False, assumptions)
     return _unless_liquidated(market, position, Leaving(bar, False, reason, price))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,12 @@ class FundingRates:
     rates: Series
 
 
+@lru_cache(maxsize=1024)
+def moment(at_ms: int) -> datetime:
+    """The moment `at_ms` milliseconds after 1970; the same one is asked for many times in a row."""
+    return EPOCH + timedelta(milliseconds=at_ms)
+
+
 class BacktestMarket:
     """One instrument's closed candles and what the judges would have known at the close of each.
 
@@ -83,7 +89,7 @@ class BacktestMarket:
 
     def opened_at(self, bar: int) -> datetime:
         """When `bar` opened."""
-        return EPOCH + timedelta(milliseconds=int(self.columns.opened_at[bar]))
+        return moment(self.columns.opened_at.item(bar))
 
     def closed_at(self, bar: int) -> datetime:
         """When `bar` closed."""
@@ -124,7 +130,7 @@ class BacktestMarket:
     def best(self, bar: int, assumptions: Assumptions) -> tuple[Decimal, Decimal]:
         """(best bid, best ask) assumed at the close of `bar`: the spread around the close, a tick at least."""
         tick = self.instrument.tick_size
-        close = exact(self.columns.close[bar])
+        close = exact(self.columns.close.item(bar))
         half = assumptions.spread_bps / BPS / 2
         bid = max(tick, floor_to(close * (ONE - half), tick))
         ask = ceil_to(close * (ONE + half), tick)

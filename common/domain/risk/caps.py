@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
+from typing import NamedTuple
 
 from common.domain.market import Instrument
 from common.domain.money import BPS, ONE, ZERO
@@ -37,8 +38,7 @@ class Cap:
             return max(ZERO, (self.limit - self.used) / self.per_unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """On what terms a new entry would be made: quote prices, fees included where the name says so.
 
     `price` is what the entry is expected to pay; `worst_price` the highest that the slippage limit still accepts, at

@@ -26,6 +26,9 @@ Features = Mapping[str, Series]
 
 CONFIDENCE_STEP = Decimal("0.0001")
 
+Holds = tuple[timedelta | None, timedelta | None]
+"""(longest, least) time that a position is held; None = no bound."""
+
 
 def bounded(default: float, *, low: float, high: float) -> Any:
     """Field of a Parameters class with its default and its bounds, both inclusive."""
@@ -205,11 +208,14 @@ def steady(value: float) -> Decimal:
     return Decimal(f"{value:.10g}")
 
 
-def exit_plan(entries: Entries, index: int, side: Side, price: Decimal, tick: Decimal) -> ExitPlan | None:
+def exit_plan(
+    entries: Entries, index: int, side: Side, price: Decimal, tick: Decimal, holds: Holds | None = None
+) -> ExitPlan | None:
     """Exits of an entry at `price` on bar `index`, in absolute prices on the grid; None where they make no sense.
 
     Stop and target are rounded away from the price, which never makes them easier to touch than the raw level; the
-    target is at least as many times the stop's distance as the strategy asked for.
+    target is at least as many times the stop's distance as the strategy asked for. `holds` take the place of the
+    strategy's own hold times.
     """
     away, back = (ceil_to, floor_to) if side is Side.LONG else (floor_to, ceil_to)
     distance = entries.stop.item(index)
@@ -224,12 +230,14 @@ def exit_plan(entries: Entries, index: int, side: Side, price: Decimal, tick: De
     if stop <= 0 or (reach is not None and reach <= 0):
         return None
     step = ceil_to(steady(trail), tick) if math.isfinite(trail) and trail > 0 else None
+    max_hold, min_hold = (entries.max_hold, None) if holds is None else holds
     return ExitPlan(
         stop=stop,
         target=reach,
         trail_distance=step,
         trail_activation=step,
-        max_hold=entries.max_hold,
+        max_hold=max_hold,
+        min_hold=min_hold,
         stop_fraction=entries.stop_fraction,
         target_fraction=entries.target_fraction,
     )
