@@ -111,6 +111,8 @@ def run_backtest(wanted: Wanted) -> None:
         from cli.output import console
 
         show(console(), answer)
+    # Python looks for garbage once more as it ends: there is none, and everything to look through.
+    gc.freeze()
 
 
 def traded(wanted: Wanted) -> tuple[Result, dict[str, float]]:
