@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, cast
@@ -92,10 +92,16 @@ class Feature:
         return own + max((feature(name).lookback for name in self.inputs if name not in COLUMN_NAMES), default=0)
 
     @property
+    def own_history(self) -> int:
+        """As `history`, counted in bars of its inputs."""
+        return (self.family.history or self.family.lookback)(*self.arguments)
+
+    @property
     def history(self) -> int:
         """Bars before a bar after which its value there is the same (to 1e-12) wherever the candles begin."""
-        own = (self.family.history or self.family.lookback)(*self.arguments)
-        return own + max((feature(name).history for name in self.inputs if name not in COLUMN_NAMES), default=0)
+        return self.own_history + max(
+            (feature(name).history for name in self.inputs if name not in COLUMN_NAMES), default=0
+        )
 
 
 _NAME = re.compile(r"(?P<family>[a-z]+(?:_[a-z]+)*)(?P<arguments>(?:_[1-9][0-9]{0,3})*)")
@@ -143,18 +149,97 @@ def compute(names: Iterable[str], columns: Columns, known: Mapping[str, Series] 
     return {name: value(name) for name in names}
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One call over the last `length` bars, and which feature is which of its outputs."""
+
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    arguments: tuple[int, ...]
+    length: int
+    outputs: tuple[tuple[str, int | None], ...]
+
+
+@lru_cache(maxsize=1024)
+def _steps(names: tuple[str, ...], bars: int, known: frozenset[str]) -> tuple[_Step, ...]:
+    """The calls that give `names` over the last `bars` bars, what they need first; `known` is there already."""
+    wanted: dict[str, int] = {}
+
+    def want(name: str, count: int) -> None:
+        if name not in COLUMN_NAMES and name not in known and wanted.get(name, 0) < count:
+            wanted[name] = count
+            for needed in feature(name).inputs:
+                want(needed, count + feature(name).own_history)
+
+    for name in names:
+        want(name, bars)
+    calls: dict[tuple[Any, ...], list[str]] = {}
+
+    def visit(name: str) -> None:
+        item = feature(name)
+        for needed in item.inputs:
+            if needed in wanted:
+                visit(needed)
+        key = (item.family.function, item.inputs, tuple(item.arguments[place] for place in item.family.passes))
+        if name not in calls.setdefault(key, []):
+            calls[key].append(name)
+
+    for name in wanted:
+        visit(name)
+    return tuple(
+        _Step(
+            key[0],
+            key[1],
+            key[2],
+            max(wanted[name] + feature(name).own_history for name in theirs),
+            tuple((name, feature(name).family.output) for name in theirs),
+        )
+        for key, theirs in calls.items()
+    )
+
+
+def latest(names: Sequence[str], columns: Columns, bars: int) -> dict[str, Series]:
+    """The last `bars` (at least 1) values of features `names`: as `compute` gives them, to what `history` promises.
+
+    Each is computed over the candles that its own history asks for and not over all that are there: live, only the end
+    of a series is looked at. Where there are fewer candles than `bars` there are as many values as candles.
+    """
+    values: dict[str, Series] = {name: getattr(columns, name) for name in COLUMN_NAMES}
+    values.update(columns.known)
+    for step in _steps(tuple(names), bars, frozenset(columns.known)):
+        made = step.function(*(values[name][-step.length :] for name in step.inputs), *step.arguments)
+        for name, output in step.outputs:
+            values[name] = made if output is None else made[output]
+    return {name: values[name][-bars:] for name in names}
+
+
 def lookback(names: Iterable[str]) -> int:
     """Index of the first bar where every one of `names` is defined (in a market that trades)."""
+    return _lookback(tuple(names))
+
+
+@lru_cache(maxsize=4096)
+def _lookback(names: tuple[str, ...]) -> int:
     return max((feature(name).lookback for name in names), default=0)
 
 
 def history(names: Iterable[str]) -> int:
     """Bars to have before a bar so that every one of `names` has there the value it has with any longer history."""
+    return _history(tuple(names))
+
+
+@lru_cache(maxsize=4096)
+def _history(names: tuple[str, ...]) -> int:
     return max((feature(name).history for name in names), default=0)
 
 
 def snapshot_features(names: Iterable[str]) -> tuple[str, ...]:
     """Those of `names`, and of what they are computed from, that only market snapshots tell; sorted."""
+    return _snapshot_features(tuple(names))
+
+
+@lru_cache(maxsize=4096)
+def _snapshot_features(names: tuple[str, ...]) -> tuple[str, ...]:
     found: set[str] = set()
     todo = list(names)
     while todo:

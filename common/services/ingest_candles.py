@@ -71,9 +71,12 @@ def _store(fleet: Fleet, venue: str, markets: Markets, *, only_next: bool, longe
         return 0
     with fleet.store.unit_of_work(None) as uow:
         if only_next:
-            known = {frame: uow.candles.last_closed_at(venue, str(frame)) for _, frame in markets}
+            known = {
+                frame: uow.candles.last_closed_at(venue, frame, [symbol for symbol, _ in markets])
+                for frame in {frame for _, frame in markets}
+            }
             markets = {key: _next(candles, known[key[1]].get(key[0])) for key, candles in markets.items()}
-        kept = sum(uow.candles.save(venue, *market, candles) for market, candles in sorted(markets.items()) if candles)
+        kept = uow.candles.save_all(venue, markets)
         made = {market: candles for market, candles in markets.items() if candles and longer.get(market)}
         if kept and made:
             kept += _make_longer(uow, venue, made, longer)
@@ -83,7 +86,9 @@ def _store(fleet: Fleet, venue: str, markets: Markets, *, only_next: bool, longe
 
 def _make_longer(uow: UnitOfWork, venue: str, markets: Markets, longer: Longer) -> int:
     """Store what is made of the new candles of `markets` where that goes on a history or revises it."""
-    last = {frame: uow.candles.last_closed_at(venue, str(frame)) for market in markets for frame in longer[market]}
+    frames = {frame for market in markets for frame in longer[market]}
+    symbols = [symbol for symbol, _ in markets]
+    last = {frame: uow.candles.last_closed_at(venue, frame, symbols) for frame in frames}
     kept = 0
     for (symbol, base), candles in sorted(markets.items()):
         newest = max(candle.closed_at for candle in candles)
@@ -143,22 +148,24 @@ def refill(
     history = max(history, fleet.policy.history_candles)
     kept = _remade(fleet, venue, symbols, timeframe, until, made_of) if made_of else 0
     with fleet.store.unit_of_work(None) as uow:
-        last = uow.candles.last_closed_at(venue, str(timeframe))
-        first = uow.candles.first_opened_at(venue, str(timeframe))
+        last = uow.candles.last_closed_at(venue, timeframe, symbols)
+        young = [symbol for symbol in symbols if not _has_looked_back(fleet, venue, symbol, timeframe, history)]
+        first = uow.candles.first_opened_at(venue, timeframe, young) if young else {}
     oldest = until - timeframe.duration * history
     found: list[ClosedCandle] = []
-    looked: list[tuple[str, str, str]] = []
     for symbol in symbols:
-        key = (venue, symbol, str(timeframe))
-        if first.get(symbol, until) > oldest and fleet.looked_back.get(key, 0) < history:
+        if symbol in young and first.get(symbol, until) > oldest:
             found += _fetched(fleet, venue, symbol, timeframe, oldest, min(first.get(symbol, until), until))
-            looked.append(key)
         since = max(last.get(symbol, until), oldest)
         found += _fetched(fleet, venue, symbol, timeframe, since, until)
     kept += _store(fleet, venue, _sound(venue, found), only_next=False)
     # Only what is kept was looked for: an attempt that failed on its way must be made again.
-    fleet.looked_back.update(dict.fromkeys(looked, history))
+    fleet.looked_back.update({(venue, symbol, str(timeframe)): history for symbol in young})
     return kept
+
+
+def _has_looked_back(fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, history: int) -> bool:
+    return fleet.looked_back.get((venue, symbol, str(timeframe)), 0) >= history
 
 
 def _remade(
@@ -171,7 +178,7 @@ def _remade(
 ) -> int:
     """Make what follows the histories of `symbols` of shorter candles, which are fetched as far as they are missing."""
     with fleet.store.unit_of_work(None) as uow:
-        last = uow.candles.last_closed_at(venue, str(timeframe))
+        last = uow.candles.last_closed_at(venue, timeframe, symbols)
     behind = [symbol for symbol in symbols if symbol in made_of and last.get(symbol, until) < until]
     kept = 0
     for base in sorted({made_of[symbol] for symbol in behind}):

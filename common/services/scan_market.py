@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-import numpy as np
-
 from common.domain import features, strategies
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.job import Job, Stage
@@ -19,7 +17,7 @@ from common.domain.parameter_version import digest_of, strategy_of
 from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Side, Signal
 from common.domain.sources import MOOD_KNOWN_AFTER, MOOD_LASTS, Mood, with_mood
-from common.domain.strategies import Columns, Strategy
+from common.domain.strategies import Columns, Features, LastBar, Strategy, last_bars, seen_at_last_bar
 from common.domain.tenant import Subscriber
 from common.domain.timeframes import bases
 from common.services.fleet import Fleet
@@ -27,6 +25,10 @@ from common.services.ingest_candles import refill
 from common.store import UnitOfWork, Wanted
 
 log = logging.getLogger(__name__)
+
+Market = tuple[Instrument, Features, Columns]
+Opinion = tuple[str, Strategy, LastBar]
+"""What a strategy says of a symbol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +56,30 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     scan = Scan.of(job)
     wishes = uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at)
     wanted = _wanted(wishes, scan)
-    history = history_of(fleet, (strategy for chosen in wanted.values() for strategy in chosen))
+    every = {(item.name, item.version): item for chosen in wanted.values() for item in chosen}
+    history = history_of(fleet, every.values())
     made_of = _made_of(wishes, scan)
     refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
     columns = uow.candles.arrays(scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, history)
     columns |= _with_snapshots(uow, scan, columns, wanted)
     moods = _moods(uow, scan, wanted, history)
-    gaps, found = 0, 0
+    known = uow.instruments.some(scan.venue, scan.symbols)
+    gaps = 0
+    markets: dict[str, Market] = {}
     for symbol in scan.symbols:
-        instrument = uow.instruments.get(scan.venue, symbol)
+        instrument = known.get(symbol)
         if instrument is None or instrument.status is not InstrumentStatus.TRADING or symbol not in columns:
             continue
         if not _is_current(columns[symbol], scan):
             gaps += 1
             continue
         series = with_mood(columns[symbol], moods)
-        for signal in _signals(fleet, uow, scan, instrument, series, wanted[symbol]):
-            found += 1
-            raise_signal(fleet, uow, signal, job.id)
-    return f"{found} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
+        markets[symbol] = instrument, seen_at_last_bar(wanted[symbol], series), series
+    opinions = _opinions(markets, wanted)
+    _keep_leavings(uow, scan, opinions)
+    signals = list(_signals(fleet, scan, markets, opinions))
+    raise_signals(fleet, uow, signals, job.id)
+    return f"{len(signals)} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
 
 
 def _moods(uow: UnitOfWork, scan: Scan, wanted: Mapping[str, list[Strategy]], history: int) -> Sequence[Mood]:
@@ -141,62 +148,79 @@ def _is_current(columns: Columns, scan: Scan) -> bool:
     return bool(len(columns.opened_at)) and int(columns.opened_at[-1]) == last_opened_ms
 
 
-def _keep_leavings(
-    uow: UnitOfWork, scan: Scan, instrument: Instrument, strategy: Strategy, entries: strategies.Entries
-) -> None:
-    """Write down which positions of this strategy and its parameters should be left; monitors of all tenants read it."""
-    last, digest = len(entries.side) - 1, digest_of(strategy.version)
-    for side in Side:
-        if strategies.leaves_at(entries, last, side):
-            uow.leavings.add(scan.venue, instrument.symbol, strategy.name, side, scan.closed_at, digest=digest)
+def _opinions(markets: Mapping[str, Market], wanted: Mapping[str, list[Strategy]]) -> list[Opinion]:
+    """What every wanted strategy says of every market at its last bar, by symbol in the order of `markets`."""
+    chosen: dict[tuple[str, str], Strategy] = {}
+    theirs: dict[tuple[str, str], dict[str, tuple[Features, Columns]]] = defaultdict(dict)
+    for symbol, (_, values, columns) in markets.items():
+        for strategy in wanted[symbol]:
+            key = strategy.name, strategy.version
+            chosen[key] = strategy
+            theirs[key][symbol] = values, columns
+    said = {
+        (symbol, key): last
+        for key, strategy in chosen.items()
+        for symbol, last in zip(theirs[key], last_bars(strategy, list(theirs[key].values())), strict=True)
+    }
+    keys = {symbol: dict.fromkeys((item.name, item.version) for item in wanted[symbol]) for symbol in markets}
+    return [(symbol, chosen[key], said[symbol, key]) for symbol in markets for key in keys[symbol]]
 
 
-def _signals(
-    fleet: Fleet, uow: UnitOfWork, scan: Scan, instrument: Instrument, columns: Columns, wanted: Iterable[Strategy]
-) -> Iterable[Signal]:
-    chosen = {(strategy.name, strategy.version): strategy for strategy in wanted}
-    names = sorted({name for strategy in chosen.values() for name in strategy.features})
-    values: Mapping[str, np.ndarray] = features.compute(names, columns)
-    for strategy in chosen.values():
-        entries = strategy.evaluate(values, columns)
-        _keep_leavings(uow, scan, instrument, strategy, entries)
+def _keep_leavings(uow: UnitOfWork, scan: Scan, opinions: Iterable[Opinion]) -> None:
+    """Write down which positions of a strategy and its parameters should be left; monitors of all tenants read it."""
+    said = [
+        (symbol, strategy.name, digest_of(strategy.version), side)
+        for symbol, strategy, last in opinions
+        for side in Side
+        if strategies.leaves_at(last.entries, last.index, side)
+    ]
+    uow.leavings.add_all(scan.venue, said, scan.closed_at)
+
+
+def _signals(fleet: Fleet, scan: Scan, markets: Mapping[str, Market], opinions: Iterable[Opinion]) -> Iterable[Signal]:
+    timeframe = str(scan.timeframe)
+    expires_in = fleet.expiry(scan.closed_at, scan.timeframe.duration) - scan.closed_at
+    for symbol, strategy, last in opinions:
         signal = strategies.signal_at(
             strategy,
-            instrument,
+            markets[symbol][0],
             scan.venue,
-            str(scan.timeframe),
-            values,
-            columns,
-            len(columns.opened_at) - 1,
+            timeframe,
+            last.features,
+            last.columns,
+            last.index,
             candle_closed_at=scan.closed_at,
-            expires_in=fleet.expiry(scan.closed_at, scan.timeframe.duration) - scan.closed_at,
-            entries=entries,
+            expires_in=expires_in,
+            entries=last.entries,
         )
         if signal is not None:
             yield signal
 
 
 def raise_signal(fleet: Fleet, uow: UnitOfWork, signal: Signal, cause: UUID) -> None:
-    """Keep `signal` and ask its subscribers' advisors, or their risk at once where no advisor is wanted or of use.
+    """As `raise_signals` for one."""
+    raise_signals(fleet, uow, [signal], cause)
 
-    Its subscribers are those whose parameters at the candle's close were the signal's own.
+
+def raise_signals(fleet: Fleet, uow: UnitOfWork, signals: Sequence[Signal], cause: UUID) -> None:
+    """Keep `signals` and ask their subscribers' advisors, or their risk at once where no advisor is wanted or of use.
+
+    Subscribers of one are those whose parameters at the candle's close were the signal's own.
     The model is asked only for a profile of which at least one subscriber could act on the answer. From here on the
     signal's id correlates every job of its story.
     """
-    if not uow.signals.add(signal):
-        return
+    new = uow.signals.add_all(signals)
     now = fleet.clock.now()
+    subscribers = uow.subscriptions.subscribers_of(
+        new, {signal.id: digest_of(signal.strategy_version) for signal in new}, now, max_positions=_position_caps()
+    )
+    for signal in new:
+        _ask(uow, signal, subscribers[signal.id], now, cause)
+
+
+def _ask(uow: UnitOfWork, signal: Signal, everybody: Iterable[Subscriber], now: datetime, cause: UUID) -> None:
     profiles: dict[str | None, list[Subscriber]] = defaultdict(list)
-    for subscriber in uow.subscriptions.subscribers(
-        signal.venue,
-        signal.instrument,
-        signal.timeframe,
-        signal.strategy,
-        now,
-        digest=digest_of(signal.strategy_version),
-        closed_at=signal.closed_at,
-        max_positions=_position_caps(),
-    ):
+    for subscriber in everybody:
         profiles[subscriber.advisor].append(subscriber)
     for profile, subscribers in profiles.items():
         if profile is not None and any(subscriber.can_act for subscriber in subscribers):

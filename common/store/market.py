@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -21,9 +21,10 @@ from common.store.session import Session
 
 _SAVE_CANDLES = """
     INSERT INTO candles AS kept (venue, symbol, timeframe, opened_at, open, high, low, close, volume)
-    SELECT :venue, :symbol, :timeframe, fresh.* FROM unnest(
-        CAST(:opened AS timestamptz[]), CAST(:opens AS numeric[]), CAST(:highs AS numeric[]), CAST(:lows AS numeric[]),
-        CAST(:closes AS numeric[]), CAST(:volumes AS numeric[])) AS fresh
+    SELECT :venue, fresh.* FROM unnest(
+        CAST(:symbols AS text[]), CAST(:timeframes AS text[]), CAST(:opened AS timestamptz[]), CAST(:opens AS numeric[]),
+        CAST(:highs AS numeric[]), CAST(:lows AS numeric[]), CAST(:closes AS numeric[]), CAST(:volumes AS numeric[])
+    ) AS fresh
     ON CONFLICT (venue, symbol, timeframe, opened_at) DO UPDATE SET
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
     WHERE (kept.open, kept.high, kept.low, kept.close, kept.volume)
@@ -49,6 +50,9 @@ _ARRAYS = """
     ) AS latest
 """
 
+_ROWS_AT_ONCE = 10_000
+"""Candles in one statement: it must end well within the time a statement is given."""
+
 _PRICES = ("open", "high", "low", "close", "volume")
 _PACKED = np.dtype([("opened_at", ">i8"), *((name, ">f8") for name in _PRICES)])
 _MS_TO_2000 = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1000
@@ -64,7 +68,7 @@ _LAST_CLOSED = """
         SELECT max(opened_at) FROM candles
         WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
     ) AS opened_at
-    FROM instruments WHERE venue = :venue
+    FROM instruments WHERE venue = :venue AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
 """
 
 _FIRST_OPENED = """
@@ -72,7 +76,7 @@ _FIRST_OPENED = """
         SELECT min(opened_at) FROM candles
         WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
     ) AS opened_at
-    FROM instruments WHERE venue = :venue
+    FROM instruments WHERE venue = :venue AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
 """
 
 
@@ -116,6 +120,12 @@ class Instruments:
         row = self._session.first(select(table).where(table.c.venue == venue, table.c.symbol == symbol))
         return INSTRUMENT.value(row) if row else None
 
+    def some(self, venue: str, symbols: Iterable[str]) -> dict[str, Instrument]:
+        """Those of `symbols` that are known, by symbol."""
+        table = tables.instruments
+        rows = self._session.all(select(table).where(table.c.venue == venue, table.c.symbol.in_(list(symbols))))
+        return {row.symbol: INSTRUMENT.value(row) for row in rows}
+
     def list(self, venue: str) -> list[Instrument]:
         """All instruments of `venue` by symbol."""
         table = tables.instruments
@@ -129,38 +139,50 @@ class Candles:
     def __init__(self, session: Session, months: set[tuple[int, int]]) -> None:
         self._session = session
         self._months = months
+        self.prepared: set[tuple[int, int]] = set()
+        """Months (UTC) that are there for good once this transaction commits."""
 
     def save(self, venue: str, symbol: str, timeframe: str | Timeframe, candles: Sequence[Candle]) -> int:
         """Keep `candles`; returns how many were new or differed from what was kept."""
-        if not candles:
-            return 0
-        duration = _timeframe(timeframe).duration
-        for candle in candles:
-            if candle.closed_at - candle.opened_at != duration:
+        return self.save_all(venue, {(symbol, _timeframe(timeframe)): candles})
+
+    def save_all(self, venue: str, markets: Mapping[tuple[str, Timeframe], Sequence[Candle]]) -> int:
+        """Keep the candles of several (symbol, timeframe) at once; returns how many were new or differed."""
+        rows: list[tuple[str, Timeframe, Candle]] = []
+        # Always in one order, so that two writers of the same candles wait for each other and never in a circle.
+        for (symbol, timeframe), candles in sorted(markets.items()):
+            unique = {candle.opened_at: candle for candle in candles}
+            rows += ((symbol, timeframe, unique[opened_at]) for opened_at in sorted(unique))
+        for _, timeframe, candle in rows:
+            if candle.closed_at - candle.opened_at != timeframe.duration:
                 raise InvalidInput("candle.closed_at", candle.closed_at.isoformat(), f"{timeframe} after opened_at")
-        self._prepare(candles)
-        unique = {candle.opened_at: candle for candle in candles}
-        rows = [unique[opened_at] for opened_at in sorted(unique)]
+        self._prepare(candle for _, _, candle in rows)
+        starts = range(0, len(rows), _ROWS_AT_ONCE)
+        return sum(self._save(venue, rows[start : start + _ROWS_AT_ONCE]) for start in starts)
+
+    def _save(self, venue: str, rows: Sequence[tuple[str, Timeframe, Candle]]) -> int:
+        symbols, timeframes, candles = zip(*rows, strict=True)
         return self._session.changed(
             _SAVE_CANDLES,
             {
                 "venue": venue,
-                "symbol": symbol,
-                "timeframe": str(timeframe),
-                "opened": _array(row.opened_at.isoformat() for row in rows),
-                "opens": _array(row.open for row in rows),
-                "highs": _array(row.high for row in rows),
-                "lows": _array(row.low for row in rows),
-                "closes": _array(row.close for row in rows),
-                "volumes": _array(row.volume for row in rows),
+                "symbols": list(symbols),
+                "timeframes": _array(timeframes),
+                "opened": _array(candle.opened_at.isoformat() for candle in candles),
+                "opens": _array(candle.open for candle in candles),
+                "highs": _array(candle.high for candle in candles),
+                "lows": _array(candle.low for candle in candles),
+                "closes": _array(candle.close for candle in candles),
+                "volumes": _array(candle.volume for candle in candles),
             },
         )
 
-    def _prepare(self, candles: Sequence[Candle]) -> None:
+    def _prepare(self, candles: Iterable[Candle]) -> None:
         utc = (candle.opened_at.astimezone(UTC) for candle in candles)
-        missing = {(instant.year, instant.month) for instant in utc} - self._months
+        missing = {(instant.year, instant.month) for instant in utc} - self._months - self.prepared
         for year, month in sorted(missing):
             self._session.execute("SELECT add_candle_month(:month)", {"month": datetime(year, month, 1, tzinfo=UTC)})
+        self.prepared |= missing
 
     def series(self, venue: str, symbol: str, timeframe: str | Timeframe, until: datetime, limit: int) -> list[Candle]:
         """The last `limit` candles that had closed at `until`, oldest first."""
@@ -190,15 +212,19 @@ class Candles:
         rows = self._session.binary(_ARRAYS, parameters)
         return {symbol: _columns(length, packed or b"") for symbol, packed in rows}
 
-    def last_closed_at(self, venue: str, timeframe: str | Timeframe) -> dict[str, datetime]:
-        """When the newest candle of each known instrument closed; instruments without candles are left out."""
-        rows = self._session.all(_LAST_CLOSED, {"venue": venue, "timeframe": str(timeframe)})
+    def last_closed_at(
+        self, venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None = None
+    ) -> dict[str, datetime]:
+        """When the newest candle of each known instrument (or of `symbols`) closed; those without candles are left out."""
+        rows = self._session.all(_LAST_CLOSED, _of(venue, timeframe, symbols))
         duration = _timeframe(timeframe).duration
         return {row.symbol: row.opened_at + duration for row in rows if row.opened_at is not None}
 
-    def first_opened_at(self, venue: str, timeframe: str | Timeframe) -> dict[str, datetime]:
-        """When the oldest candle of each known instrument opened; instruments without candles are left out."""
-        rows = self._session.all(_FIRST_OPENED, {"venue": venue, "timeframe": str(timeframe)})
+    def first_opened_at(
+        self, venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None = None
+    ) -> dict[str, datetime]:
+        """When the oldest candle of each known instrument (or of `symbols`) opened; those without candles are left out."""
+        rows = self._session.all(_FIRST_OPENED, _of(venue, timeframe, symbols))
         return {row.symbol: row.opened_at for row in rows if row.opened_at is not None}
 
     def kept(self) -> list[tuple[str, str, str, int, datetime, datetime]]:
@@ -231,6 +257,10 @@ def _timeframe(timeframe: str | Timeframe) -> Timeframe:
     return timeframe if isinstance(timeframe, Timeframe) else Timeframe.parse(timeframe)
 
 
+def _of(venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None) -> dict[str, object]:
+    return {"venue": venue, "timeframe": str(timeframe), "symbols": None if symbols is None else list(symbols)}
+
+
 def _array(values: Iterable[object]) -> str:
     """The text of an array of numbers or instants, which need no quotes: the driver would look for them in each one."""
     return "{" + ",".join(map(str, values)) + "}"
@@ -257,6 +287,13 @@ class Signals:
     def add(self, signal: Signal) -> bool:
         """Keep `signal`; False when it was known."""
         return self._session.add_once(tables.signals, SIGNAL.row(signal))
+
+    def add_all(self, signals: Sequence[Signal]) -> list[Signal]:
+        """Keep `signals`; returns those that were not known."""
+        new = self._session.add_all_once(
+            tables.signals, [SIGNAL.row(signal) for signal in signals], tables.signals.c.id
+        )
+        return [signal for signal in signals if signal.id in new]
 
     def get(self, signal_id: UUID) -> Signal | None:
         """The signal, if there is one."""
@@ -298,8 +335,16 @@ class Leavings:
 
         It is said to those only that were opened with the parameters of `digest`.
         """
-        row = {"venue": venue, "instrument": instrument, "strategy": strategy, "digest": digest, "side": side.value}
-        return self._session.add_once(tables.leavings, row | {"closed_at": closed_at})
+        return bool(self.add_all(venue, [(instrument, strategy, digest, side)], closed_at))
+
+    def add_all(self, venue: str, said: Sequence[tuple[str, str, str, Side]], closed_at: datetime) -> int:
+        """As `add` for several (instrument, strategy, digest, side); returns how many were not known."""
+        rows = [
+            {"venue": venue, "instrument": instrument, "strategy": strategy, "digest": digest, "side": side.value}
+            | {"closed_at": closed_at}
+            for instrument, strategy, digest, side in said
+        ]
+        return len(self._session.add_all_once(tables.leavings, rows, tables.leavings.c.instrument))
 
     def since(
         self, venue: str, instrument: str, strategy: str, side: Side, opened_at: datetime, *, digest: str = ""

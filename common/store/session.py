@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, CursorResult, Executable, Row, Table, TextClause, text
+from sqlalchemy import Column, Connection, CursorResult, Executable, Row, Table, TextClause, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -47,7 +47,9 @@ class Session:
             raise Permanent("this belongs to a tenant: open the unit of work with its id")
         return self.tenant_id
 
-    def execute(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> CursorResult[Any]:
+    def execute(
+        self, statement: str | Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
         """Send `statement`, or raise Transient or Permanent."""
         prepared = _prepared(statement) if isinstance(statement, str) else statement
         try:
@@ -89,6 +91,12 @@ class Session:
     def add_once(self, table: Table, row: Mapping[str, Any]) -> bool:
         """Insert `row` unless its key is taken; whether it was inserted."""
         return self.changed(insert(table).on_conflict_do_nothing(), row) == 1
+
+    def add_all_once(self, table: Table, rows: Sequence[Mapping[str, Any]], told: Column[Any]) -> list[Any]:
+        """Insert those of `rows` whose key is not taken, many at a time; returns column `told` of those inserted."""
+        if not rows:
+            return []
+        return [row[0] for row in self.execute(insert(table).on_conflict_do_nothing().returning(told), rows)]
 
     def put(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`, or make the row with its primary key equal to it."""

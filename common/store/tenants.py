@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from common.domain.errors import NotFound
 from common.domain.risk.book import TradingState
+from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscriber, Subscription, Tenant
 from common.store import tables
 from common.store.codecs import ACCOUNT, SUBSCRIPTION, TENANT
@@ -22,6 +23,17 @@ from common.store.session import Session, plain_json
 
 _GUARD = """
     SELECT true FROM account_guards WHERE account_id = :account FOR UPDATE SKIP LOCKED
+"""
+
+_SUBSCRIBERS_OF = """
+    SELECT asked.id, found.*
+    FROM unnest(
+        CAST(:ids AS uuid[]), CAST(:venues AS text[]), CAST(:instruments AS text[]), CAST(:timeframes AS text[]),
+        CAST(:strategies AS text[]), CAST(:digests AS text[]), CAST(:closed AS timestamptz[])
+    ) AS asked (id, venue, instrument, timeframe, strategy, digest, closed_at)
+    CROSS JOIN LATERAL signal_subscribers(
+        asked.venue, asked.instrument, asked.timeframe, asked.strategy, asked.digest, asked.closed_at, :now,
+        CAST(:caps AS jsonb)) AS found
 """
 
 
@@ -216,6 +228,28 @@ class Subscriptions:
             },
         )
         return [Subscriber(row.tenant_id, row.account_id, row.advisor, row.can_act) for row in rows]
+
+    def subscribers_of(
+        self, signals: Sequence[Signal], digests: Mapping[UUID, str], now: datetime, *, max_positions: Mapping[str, int]
+    ) -> Mapping[UUID, builtins.list[Subscriber]]:
+        """As `subscribers` for each of `signals`, by id; `digests` of their parameters count at their candles' closes."""
+        found: dict[UUID, builtins.list[Subscriber]] = {signal.id: [] for signal in signals}
+        if not signals:
+            return found
+        parameters = {
+            "ids": [signal.id for signal in signals],
+            "venues": [signal.venue for signal in signals],
+            "instruments": [signal.instrument for signal in signals],
+            "timeframes": [signal.timeframe for signal in signals],
+            "strategies": [signal.strategy for signal in signals],
+            "digests": [digests[signal.id] for signal in signals],
+            "closed": [signal.closed_at for signal in signals],
+            "now": now,
+            "caps": plain_json(max_positions),
+        }
+        for row in self._session.all(_SUBSCRIBERS_OF, parameters):
+            found[row.id].append(Subscriber(row.tenant_id, row.account_id, row.advisor, row.can_act))
+        return found
 
     def wanted(
         self, venue: str, now: datetime | None = None, *, closed_at: datetime | None = None

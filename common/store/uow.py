@@ -92,6 +92,7 @@ class UnitOfWork:
             self.session.connection.commit()
         except SQLAlchemyError as error:
             raise translated_commit(error) from error
+        self._months |= self.candles.prepared
         self._end()
         return refs
 

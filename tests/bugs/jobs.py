@@ -118,17 +118,17 @@ def transient_is_permanent() -> None:
 
 @bug("I1", "a signal that was raised before is not handed on, and the first attempt kept it too early")
 def signal_kept_before_its_jobs() -> None:
-    original = scan_market.raise_signal
+    original = scan_market.raise_signals
 
-    def raised(fleet: Any, uow: Any, signal: Any, cause: Any) -> None:
+    def raised(fleet: Any, uow: Any, signals: Any, cause: Any) -> None:
         with fleet.store.unit_of_work(None) as early:
-            if not early.signals.add(signal):
-                return
+            new = early.signals.add_all(signals)
             early.commit()
-        with fleet.store.unit_of_work(None) as later:
-            subscribers = later.subscriptions.subscribers(
-                signal.venue, signal.instrument, signal.timeframe, signal.strategy, fleet.clock.now()
-            )
-        scan_market.ask_risk(uow, signal, subscribers, None, fleet.clock.now(), cause)
+        for signal in new:
+            with fleet.store.unit_of_work(None) as later:
+                subscribers = later.subscriptions.subscribers(
+                    signal.venue, signal.instrument, signal.timeframe, signal.strategy, fleet.clock.now()
+                )
+            scan_market.ask_risk(uow, signal, subscribers, None, fleet.clock.now(), cause)
 
     swap(original, raised)

@@ -37,6 +37,8 @@ def test_an_instrument_is_replaced_by_what_was_seen_last(store: Store) -> None:
         assert uow.instruments.get(VENUE, SYMBOL) == delisted
         assert uow.instruments.list(VENUE) == [delisted, instrument("ETH/USDT:USDT")]
         assert uow.instruments.get(VENUE, "DOGE/USDT:USDT") is None
+        assert uow.instruments.some(VENUE, [SYMBOL, "DOGE/USDT:USDT"]) == {SYMBOL: delisted}
+        assert uow.instruments.some(VENUE, []) == {}
 
 
 def test_a_candle_is_counted_when_it_is_new_or_revised_and_not_when_it_is_the_same(store: Store) -> None:
@@ -52,6 +54,30 @@ def test_a_candle_that_comes_twice_in_one_batch_is_kept_as_it_came_last(store: S
     assert saved(store, candle(0), candle(0, "41000")) == 1
     with store.unit_of_work(None) as uow:
         assert uow.candles.series(VENUE, SYMBOL, TIMEFRAME, candle(0).closed_at, 10) == [candle(0, "41000")]
+
+
+def test_candles_of_several_markets_are_kept_at_once_and_counted_together(store: Store) -> None:
+    frame = Timeframe.parse(TIMEFRAME)
+    odd = 'A"B\\,{C}/USDT:USDT'
+    markets = {(SYMBOL, frame): [candle(1), candle(0), candle(1, "41000")], (odd, frame): [candle(0)], ("X", frame): []}
+    with store.unit_of_work(None) as uow:
+        assert uow.candles.save_all(VENUE, markets) == 3
+        assert uow.candles.save_all(VENUE, markets) == 0
+        assert uow.candles.save_all(VENUE, {}) == 0
+        assert uow.candles.series(VENUE, SYMBOL, TIMEFRAME, candle(1).closed_at, 10) == [candle(0), candle(1, "41000")]
+        assert uow.candles.series(VENUE, odd, TIMEFRAME, candle(1).closed_at, 10) == [candle(0)]
+
+
+def test_more_candles_than_fit_one_statement_are_all_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.store.market._ROWS_AT_ONCE", 2)
+    assert saved(store, *(candle(number) for number in range(5))) == 5
+
+
+def test_a_month_whose_transaction_failed_is_opened_again(store: Store) -> None:
+    with store.unit_of_work(None) as uow:
+        uow.candles.save(VENUE, SYMBOL, TIMEFRAME, [candle(0)])
+    assert saved(store, candle(0)) == 1
+    assert saved(store, candle(1)) == 1
 
 
 def test_a_series_holds_only_what_had_closed(store: Store) -> None:
@@ -133,6 +159,8 @@ def test_the_last_close_of_each_instrument_is_known(store: Store) -> None:
         uow.instruments.save([instrument(), instrument("ETH/USDT:USDT")])
         uow.candles.save(VENUE, SYMBOL, TIMEFRAME, [candle(0), candle(1)])
         assert uow.candles.last_closed_at(VENUE, TIMEFRAME) == {SYMBOL: candle(1).closed_at}
+        assert uow.candles.last_closed_at(VENUE, TIMEFRAME, [SYMBOL, "X"]) == {SYMBOL: candle(1).closed_at}
+        assert uow.candles.last_closed_at(VENUE, TIMEFRAME, ["X"]) == {}
         assert uow.candles.last_closed_at(VENUE, "1h") == {}
 
 

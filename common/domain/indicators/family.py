@@ -166,7 +166,14 @@ _FAMILIES = (
     _one("vwap", volume.vwap, (*_HLC, "volume")),
     Family("price_to_vwap", trend.price_to, ("close", "vwap_{0}"), ("window",), lookback=_none),
     Family("engulfing", patterns.engulfing, ("open", *_HLC), lookback=lambda: 1),
-    Family("pattern", patterns.pattern, ("open", *_HLC, "engulfing"), lookback=lambda: patterns.PATTERN_LOOKBACK - 1),
+    Family(
+        "pattern",
+        patterns.pattern,
+        ("open", *_HLC, "engulfing"),
+        lookback=lambda: patterns.PATTERN_LOOKBACK - 1,
+        # Engulfing is known one bar earlier; the first bars of what it is handed are blanked all the same.
+        history=lambda: patterns.PATTERN_LOOKBACK,
+    ),
     _one("coloured", patterns.coloured, ("open", "close")),
     Family("stepping", patterns.stepping, ("high", "low"), lookback=lambda: 2),
 )
@@ -250,7 +257,15 @@ _MORE = (
         Family(name, structure.breaks, _HLC, _STRUCTURE, (0, 1), output, lambda reach, _: _swings(reach), _structure)
         for output, name in enumerate(("structure", "break_of_structure", "change_of_character"))
     ),
-    Family("recent_break", structure.recent_break, _BREAKS, ("reach", "window", "bars"), (2,), lookback=_none),
+    Family(
+        "recent_break",
+        structure.recent_break,
+        _BREAKS,
+        ("reach", "window", "bars"),
+        (2,),
+        lookback=_none,
+        history=lambda reach, window, bars: bars - 1,
+    ),
     Family(
         "order_block",
         structure.order_block,

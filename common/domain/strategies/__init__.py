@@ -3,6 +3,7 @@
 from common.domain.features import Columns
 from common.domain.strategies.base import (
     Entries,
+    Features,
     Parameters,
     Rules,
     Strategy,
@@ -14,6 +15,7 @@ from common.domain.strategies.composite import AdvancedComposite, Composite
 from common.domain.strategies.confluence import Confluence
 from common.domain.strategies.ema_crossover import EmaCrossover
 from common.domain.strategies.ema_rsi_reference import EmaRsiReference
+from common.domain.strategies.last_bar import LastBar, last_bars, seen_at_last_bar
 from common.domain.strategies.opportunity import Opportunity, opportunity_score
 from common.domain.strategies.registry import get, names, register
 from common.domain.strategies.rsi_mean_reversion import RsiMeanReversion
@@ -42,6 +44,8 @@ __all__ = [
     "EmaCrossover",
     "EmaRsiReference",
     "Entries",
+    "Features",
+    "LastBar",
     "Opportunity",
     "Parameters",
     "RsiMeanReversion",
@@ -51,10 +55,12 @@ __all__ = [
     "Strategy",
     "bounded",
     "get",
+    "last_bars",
     "leaves_at",
     "names",
     "opportunity_score",
     "register",
+    "seen_at_last_bar",
     "signal_at",
     "try_out",
 ]

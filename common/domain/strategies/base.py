@@ -137,6 +137,10 @@ class Strategy(Protocol):
     def history(self) -> int:
         """Candles the live scan should hand over: with these the answer no longer depends on where they begin."""
 
+    @property
+    def reach(self) -> int:
+        """How many bars `evaluate` looks at, that bar included, for what it says at a bar; 0 where it may be all of them."""
+
     def evaluate(self, features: Features, columns: Columns) -> Entries:
         """Entries at every bar; a bar's entry depends on that bar and earlier ones only."""
 
@@ -147,6 +151,7 @@ class Rules:
     name: ClassVar[str]
     revision: ClassVar[str] = "1"
     parameters_type: ClassVar[type[Parameters]] = Parameters
+    reach: ClassVar[int] = 0
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self.parameters: Any = parameters if parameters is not None else self.parameters_type()

@@ -125,6 +125,7 @@ class AdvancedComposite(Rules):
     name = "advanced_composite"
     revision = "2"
     parameters_type = AdvancedParameters
+    reach = 3
 
     @property
     def features(self) -> tuple[str, ...]:

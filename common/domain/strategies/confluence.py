@@ -59,6 +59,7 @@ class Confluence(Rules):
 
     name = "confluence"
     parameters_type = ConfluenceParameters
+    reach = 3
 
     @property
     def features(self) -> tuple[str, ...]:

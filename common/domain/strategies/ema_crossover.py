@@ -37,6 +37,7 @@ class EmaCrossover(Rules):
 
     name = "ema_crossover"
     parameters_type = EmaParameters
+    reach = 2
 
     @property
     def features(self) -> tuple[str, ...]:

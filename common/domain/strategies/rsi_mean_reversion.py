@@ -34,6 +34,7 @@ class RsiMeanReversion(Rules):
 
     name = "rsi_mean_reversion"
     parameters_type = RsiParameters
+    reach = 2
 
     @property
     def features(self) -> tuple[str, ...]:
