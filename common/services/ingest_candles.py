@@ -17,7 +17,7 @@ from common.store import UnitOfWork
 
 log = logging.getLogger(__name__)
 
-__all__ = ["ClosedCandle", "ingest_candles", "ingest_closed", "longer_frames", "refill"]
+__all__ = ["ClosedCandle", "has_looked_back", "ingest_candles", "ingest_closed", "longer_frames", "refill"]
 
 Market = tuple[str, Timeframe]
 Longer = Mapping[Market, Sequence[Timeframe]]
@@ -145,11 +145,11 @@ def refill(
     stream was here earlier, once per process. One request serves every tenant. Symbols whose candles are `made_of`
     shorter ones have these asked for instead, and only what cannot be made of them is asked for itself.
     """
-    history = max(history, fleet.policy.history_candles)
+    history = _least(fleet, history)
     kept = _remade(fleet, venue, symbols, timeframe, until, made_of) if made_of else 0
     with fleet.store.unit_of_work(None) as uow:
         last = uow.candles.last_closed_at(venue, timeframe, symbols)
-        young = [symbol for symbol in symbols if not _has_looked_back(fleet, venue, symbol, timeframe, history)]
+        young = [symbol for symbol in symbols if not has_looked_back(fleet, venue, [symbol], timeframe, history)]
         first = uow.candles.first_opened_at(venue, timeframe, young) if young else {}
     oldest = until - timeframe.duration * history
     found: list[ClosedCandle] = []
@@ -164,8 +164,14 @@ def refill(
     return kept
 
 
-def _has_looked_back(fleet: Fleet, venue: str, symbol: str, timeframe: Timeframe, history: int) -> bool:
-    return fleet.looked_back.get((venue, symbol, str(timeframe)), 0) >= history
+def has_looked_back(fleet: Fleet, venue: str, symbols: Iterable[str], timeframe: Timeframe, history: int) -> bool:
+    """Whether this process has asked already for the last `history` candles of all `symbols`, at least the policy's."""
+    least, frame = _least(fleet, history), str(timeframe)
+    return all(fleet.looked_back.get((venue, symbol, frame), 0) >= least for symbol in symbols)
+
+
+def _least(fleet: Fleet, history: int) -> int:
+    return max(history, fleet.policy.history_candles)
 
 
 def _remade(

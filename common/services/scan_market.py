@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from types import MappingProxyType
 from uuid import UUID
 
 from common.domain import features, strategies
@@ -21,7 +23,7 @@ from common.domain.strategies import Columns, Features, LastBar, Strategy, last_
 from common.domain.tenant import Subscriber
 from common.domain.timeframes import bases
 from common.services.fleet import Fleet
-from common.services.ingest_candles import refill
+from common.services.ingest_candles import has_looked_back, refill
 from common.store import UnitOfWork, Wanted
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,10 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     every = {(item.name, item.version): item for chosen in wanted.values() for item in chosen}
     history = history_of(fleet, every.values())
     made_of = _made_of(wishes, scan)
-    refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
-    columns = uow.candles.arrays(scan.venue, scan.symbols, str(scan.timeframe), scan.closed_at, history)
+    columns = uow.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
+    if not _is_whole(fleet, scan, columns, history):
+        refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
+        columns = uow.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
     columns |= _with_snapshots(uow, scan, columns, wanted)
     moods = _moods(uow, scan, wanted, history)
     known = uow.instruments.some(scan.venue, scan.symbols)
@@ -141,6 +145,12 @@ def _wanted(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, list[Strategy]
             for symbol in want.instruments:
                 wanted[symbol].append(strategy)
     return wanted
+
+
+def _is_whole(fleet: Fleet, scan: Scan, columns: Mapping[str, Columns], history: int) -> bool:
+    """Whether a refill would find nothing to ask for: usually the stream has brought the last candle already."""
+    has_history = has_looked_back(fleet, scan.venue, scan.symbols, scan.timeframe, history)
+    return has_history and all(_is_current(columns[symbol], scan) for symbol in scan.symbols)
 
 
 def _is_current(columns: Columns, scan: Scan) -> bool:
@@ -238,9 +248,10 @@ def _ask(uow: UnitOfWork, signal: Signal, everybody: Iterable[Subscriber], now: 
             ask_risk(uow, signal, subscribers, None, now, cause)
 
 
-def _position_caps() -> dict[str, int]:
+@cache
+def _position_caps() -> Mapping[str, int]:
     caps = {name: resolve(name, {}).position_count_max for name in PROFILES}
-    return {name: most for name, most in caps.items() if most is not None}
+    return MappingProxyType({name: most for name, most in caps.items() if most is not None})
 
 
 def ask_risk(

@@ -19,6 +19,8 @@ from common.store import tables
 from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
 from common.store.session import Session
 
+_INSTRUMENTS = "SELECT * FROM instruments WHERE venue = :venue AND symbol = ANY (CAST(:symbols AS text[]))"
+
 _SAVE_CANDLES = """
     INSERT INTO candles AS kept (venue, symbol, timeframe, opened_at, open, high, low, close, volume)
     SELECT :venue, fresh.* FROM unnest(
@@ -122,8 +124,7 @@ class Instruments:
 
     def some(self, venue: str, symbols: Iterable[str]) -> dict[str, Instrument]:
         """Those of `symbols` that are known, by symbol."""
-        table = tables.instruments
-        rows = self._session.all(select(table).where(table.c.venue == venue, table.c.symbol.in_(list(symbols))))
+        rows = self._session.all(_INSTRUMENTS, {"venue": venue, "symbols": list(symbols)})
         return {row.symbol: INSTRUMENT.value(row) for row in rows}
 
     def list(self, venue: str) -> list[Instrument]:
