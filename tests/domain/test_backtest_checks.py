@@ -78,6 +78,17 @@ def test_a_history_that_is_too_short_is_found_with_both_values():
     assert findings[0].known_all != findings[0].known_part
 
 
+class ShortSighted(strategies.RsiMeanReversion):
+    """Says that it looks at one bar and looks at the one before as well."""
+
+    reach = 1
+
+
+def test_a_reach_that_is_too_short_is_found():
+    assert recursive_findings(strategies.get("rsi_mean_reversion"), walk(24, 3000)) == []
+    assert "side" in {finding.field for finding in recursive_findings(ShortSighted(), walk(24, 3000), range(600, 900))}
+
+
 def test_bars_without_history_before_them_and_markets_without_signals_are_not_judged():
     assert recursive_findings(Forgetful(), walk(24, 900), bars=(10,)) == []
     assert lookahead_findings(strategies.get("smart_money"), walk(24, 30)) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from common.domain import features as feature_room
 from common.domain.features import Columns
 from common.domain.indicators.series import Flags
 from common.domain.indicators.series import Series as Values
-from common.domain.strategies import Entries, Strategy
+from common.domain.strategies import Entries, Strategy, last_bars, seen_at_last_bar
 
 TOLERANCE = 1e-8
 """Relative difference that the seed of a recursive average may leave once its history is called long enough."""
@@ -83,7 +83,7 @@ def _cuts(side: Values) -> list[int]:
 
 
 def recursive_findings(strategy: Strategy, columns: Columns, bars: Iterable[int] | None = None) -> list[Finding]:
-    """Values that differ when only `strategy.history` candles are handed over, as the live scan does.
+    """Values that differ when only `strategy.history` candles are handed over and `strategy.reach` looked at, as the live scan does.
 
     Looks at each of `bars` (default: the last and the bars of up to twenty signals) that has that much before it. Features
     and distances may differ by 1e-8, sides not at all.
@@ -94,20 +94,32 @@ def recursive_findings(strategy: Strategy, columns: Columns, bars: Iterable[int]
     for bar in sorted(set(chosen)):
         first = bar + 1 - strategy.history
         if first > 0:
-            part = evaluated(strategy, columns.slice(first, bar + 1))
+            part = _at_last_bar(strategy, columns.slice(first, bar + 1))
             found += _differences(whole, part, first, bar + 1, range(bar, bar + 1), exactly=False)
     return found
+
+
+def _at_last_bar(strategy: Strategy, columns: Columns) -> Evaluation:
+    last = last_bars(strategy, [(seen_at_last_bar([strategy], columns), columns)])[0]
+    numbers = _numbers(last.entries, len(last.columns))
+    bar = slice(last.index, last.index + 1)
+    return Evaluation(_cut(last.features, bar), _cut(numbers, bar))
+
+
+def _cut(values: Mapping[str, Values], bars: slice) -> dict[str, Values]:
+    return {name: series[bars] for name, series in values.items()}
 
 
 def _differences(
     whole: Evaluation, part: Evaluation, first: int, last: int, bars: range, *, exactly: bool
 ) -> list[Finding]:
+    """Where `whole` differs at `bars` from `part`, whose values are those of these bars."""
     found: list[Finding] = []
     pairs = [(name, whole.features[name], part.features[name]) for name in whole.features]
     pairs += [(name, whole.entries[name], part.entries[name]) for name in whole.entries]
     compare = _is_other if exactly else _is_far
     for name, every, some in pairs:
-        ours, theirs = every[bars.start : bars.stop], some[bars.start - first : bars.stop - first]
+        ours, theirs = every[bars.start : bars.stop], some
         where = np.flatnonzero(compare(ours, theirs))
         if where.size:
             at = int(where[0])
