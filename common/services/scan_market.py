@@ -61,7 +61,9 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     every = {(item.name, item.version): item for chosen in wanted.values() for item in chosen}
     history = history_of(fleet, every.values())
     made_of = _made_of(wishes, scan)
-    columns = uow.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
+    # A transaction that has read candles does not see a month that another one opens: the first look has one of its own.
+    with fleet.store.unit_of_work(None) as look:
+        columns = look.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
     if not _is_whole(fleet, scan, columns, history):
         refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
         columns = uow.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
