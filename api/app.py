@@ -10,7 +10,8 @@ from fastapi import FastAPI
 
 from api import accounting, halts, health, ledger, problems
 from api.requests import RequestContext
-from common.bootstrap import build_fleet, system_clock
+from common.bootstrap import build_fleet
+from common.machine import system_clock
 from common.services.fleet import Fleet
 from common.settings import Settings
 

@@ -19,11 +19,12 @@ from bench.report import Report, say
 from bench.world import url_of
 from cli.context import child_environ, settings_of_world
 from cli.worlds import World
-from common.bootstrap import SIMULATOR, ManagedProcess, build_fleet, embedded_servers, migrate
+from common.bootstrap import SIMULATOR, build_fleet, migrate
 from common.domain.errors import Transient
 from common.domain.job import Stage
 from common.domain.market import InstrumentStatus
 from common.domain.risk.book import Environment
+from common.machine import ManagedProcess, embedded_servers
 from common.services.fleet import Fleet
 from common.services.keep_snapshots import list_snapshots
 from common.services.routines import ROUTINES

@@ -18,8 +18,9 @@ from typing import TypeVar
 from bench.report import say
 from cli.context import ROOT, child_environ, settings_of_world
 from cli.worlds import World
-from common.bootstrap import ManagedProcess, embedded_servers, migrate
+from common.bootstrap import migrate
 from common.domain.errors import Transient
+from common.machine import ManagedProcess, embedded_servers
 from common.settings import PREFIX, Settings, read_settings
 
 _READY_S = 60.0

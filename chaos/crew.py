@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.bootstrap import ManagedProcess
+from common.machine import ManagedProcess
 
 STAGES = ("signal", "llm", "risk", "execution", "position", "maintenance")
 _LOOK_S = 0.05

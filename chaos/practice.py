@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.bootstrap import ManagedProcess, free_port
 from common.domain.errors import Transient
+from common.machine import ManagedProcess, free_port
 
 _READY_S = 60.0
 _CALL_S = 10.0

@@ -33,7 +33,8 @@ def asked_fleet(
     of the settings and of installed packages. `in_venue_time` is for changes that count from a moment on: a world that
     rests has no time that they could count from, and is not changed (Permanent).
     """
-    from common.bootstrap import build_fleet, embedded_servers, load_strategies
+    from common.bootstrap import build_fleet, load_strategies
+    from common.machine import embedded_servers
 
     settings = read_settings(world=world, **given)
     if folders is not None:
@@ -73,7 +74,7 @@ def settings_of_world(settings: Settings, world: World, **changes: Any) -> Setti
 
 def ensure_secrets(folder: Path) -> list[str]:
     """Write each platform secret that `folder` lacks, readable for its owner alone; returns the names written."""
-    from common.bootstrap import system_ids
+    from common.machine import system_ids
 
     missing = [name for name in GENERATED_SECRETS if not (folder / name).exists()]
     for name in missing:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from common.bootstrap import ManagedProcess
 from common.domain.errors import Transient
+from common.machine import ManagedProcess, Nursery
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class Crew:
     environ: Mapping[str, str]
     logs: Path
     changed: Callable[[Mapping[str, int]], None]
+    nursery: Nursery | None = None
     members: dict[str, Member] = field(default_factory=dict)
 
     def add(self, name: str, command: Sequence[str]) -> Member:
@@ -70,6 +71,7 @@ class Crew:
             env=self.environ,
             # Whatever kills the supervisor must leave nothing behind; what a worker was doing is safe in the ledger.
             death_signal=signal.SIGKILL,
+            nursery=self.nursery,
         )
         member = self.members[name] = Member(process)
         self._start(member)

@@ -31,7 +31,8 @@ def history_fleet(world: str | None, **given: Any) -> Iterator[Fleet]:
     """
     from cli.context import asked_fleet, settings_of_world
     from cli.worlds import existing_worlds, world_of
-    from common.bootstrap import build_fleet, embedded_servers, migrate
+    from common.bootstrap import build_fleet, migrate
+    from common.machine import embedded_servers
     from common.settings import read_settings
 
     settings = read_settings(world=None, **given)

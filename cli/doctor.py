@@ -17,8 +17,9 @@ from rich.text import Text
 from cli.context import GENERATED_SECRETS
 from cli.output import answer
 from cli.worlds import write_private
-from common.bootstrap import build_fleet, free_port, ping_broker, system_clock, system_ids
+from common.bootstrap import build_fleet, ping_broker
 from common.domain.errors import TradewindsError
+from common.machine import free_port, system_clock, system_ids
 from common.settings import Misconfigured, Settings, read_settings
 
 Outcome = Literal["ok", "warning", "failed", "skipped"]

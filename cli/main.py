@@ -83,8 +83,7 @@ def up(
 
     Example: tradewinds up --market ../candles --speed 600 --for 90s --json
     """
-    from cli.opening import Wishes
-    from cli.up import run_up
+    from cli.opening import Wishes, begun
 
     wishes = Wishes(
         market=_folder(market),
@@ -103,7 +102,11 @@ def up(
         simulator_port=simulator_port,
         strategies=tuple(strategies or ()),
     )
-    raise typer.Exit(run_up(wishes))
+    with begun(wishes, with_crew=True) as opening:
+        from cli.up import run_up
+
+        status = run_up(opening)
+    raise typer.Exit(status)
 
 
 @app.command(rich_help_panel=RUN)
@@ -122,8 +125,7 @@ def standalone(
 
     Example: tradewinds standalone --for 60s --json
     """
-    from cli.opening import Wishes
-    from cli.standalone import run_alone
+    from cli.opening import Wishes, begun
 
     wishes = Wishes(
         market=_folder(market),
@@ -136,7 +138,11 @@ def standalone(
         fresh=fresh,
         strategies=tuple(strategies or ()),
     )
-    raise typer.Exit(run_alone(wishes))
+    with begun(wishes, with_crew=False) as opening:
+        from cli.standalone import run_alone
+
+        status = run_alone(opening)
+    raise typer.Exit(status)
 
 
 @app.command(rich_help_panel=RUN)

@@ -6,19 +6,18 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.context import child_environ, settings_of_world
-from cli.interrupts import Interrupts
+from cli.interrupts import Interrupts, interrupts
 from cli.output import note
 from cli.worlds import World, default_name, world_of
-from common.bootstrap import ManagedProcess, embedded_servers, free_port, load_strategies, migrate
 from common.domain.errors import Transient
-from common.settings import Settings
-from common.telemetry import configure_logging
+from common.machine import ManagedProcess, Nursery, embedded_servers, fleet_nursery, free_port, system_clock
+from common.settings import Settings, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +56,62 @@ class Wishes:
         return self.is_watched if self.flower is None else self.flower
 
 
+@dataclass(slots=True)
+class Opening:
+    """A world that was claimed; what takes long to start has been started, and ends with it."""
+
+    wishes: Wishes
+    world: World
+    settings: Settings
+    asked: Interrupts
+    simulator: ManagedProcess
+    nursery: Nursery | None
+    stack: ExitStack
+    began: float
+
+    def now(self) -> float:
+        """Seconds of life since the command was given."""
+        return system_clock().monotonic() - self.began
+
+    def note_sessions(self, sessions: Mapping[str, int]) -> None:
+        """Keep whose sessions a later start has to end, should this process be killed: the nursery's among them."""
+        born = self.nursery.pid if self.nursery else None
+        self.world.note_sessions({**sessions, "nursery": born} if born else sessions)
+
+
+@contextmanager
+def begun(wishes: Wishes, *, with_crew: bool) -> Iterator[Opening]:
+    """Claim the world that is meant and start its practice venue and, for a crew, the nursery of its processes.
+
+    Nothing here imports what the fleet is made of, so that those are on their way while this process does.
+    """
+    began = system_clock().monotonic()
+    settings = read_settings(attach=False)
+    world = wanted_world(wishes, settings)
+    with world.claimed(), interrupts() as asked, ExitStack() as stack:
+        left = world.end_leftovers()
+        if left:
+            note(f"ended {left} processes that an earlier run left behind")
+        world.remember({"market": str(wishes.market.resolve()) if wishes.market else "generated"})
+        world.remember({"seed": wishes.seed} if wishes.market is None else {})
+        # What the processes of an earlier run counted went with them; the ledger remembers the rest.
+        shutil.rmtree(world.directory / "metrics", ignore_errors=True)
+        settings = settings_of_world(settings, world, scan_timeframes=(wishes.timeframe,))
+        simulator = _start_simulator(wishes, world, settings)
+        stack.callback(simulator.stop)
+        nursery = None
+        if with_crew:
+            nursery = fleet_nursery(world.logs / "nursery.log", child_environ(settings))
+            stack.callback(nursery.stop)
+        opening = Opening(wishes, world, settings, asked, simulator, nursery, stack, began)
+        opening.note_sessions({})
+        yield opening
+
+
 def with_strategies(wishes: Wishes, settings: Settings) -> Settings:
     """`settings` with the folders that were typed, all absolute, once every strategy in them has been tried out."""
+    from common.bootstrap import load_strategies
+
     folders = [str(folder.resolve()) for folder in (*map(Path, settings.strategies), *wishes.strategies)]
     known = settings.model_copy(update={"strategies": tuple(dict.fromkeys(folders))}) if folders else settings
     own = load_strategies(known)
@@ -75,24 +128,16 @@ def wanted_world(wishes: Wishes, settings: Settings) -> World:
     return world
 
 
-def open_world(
-    wishes: Wishes, world: World, settings: Settings, asked: Interrupts, stack: ExitStack, *, redis: bool
-) -> Settings:
-    """Bring up what a claimed world needs, to be taken down by `stack`; returns the settings of its processes."""
-    left = world.end_leftovers()
-    if left:
-        note(f"ended {left} processes that an earlier run left behind")
-    world.remember({"market": str(wishes.market.resolve()) if wishes.market else "generated"})
-    world.remember({"seed": wishes.seed} if wishes.market is None else {})
-    # What the processes of an earlier run counted went with them; the ledger remembers the rest.
-    shutil.rmtree(world.directory / "metrics", ignore_errors=True)
-    settings = settings_of_world(settings, world, scan_timeframes=(wishes.timeframe,))
-    _log_to(world, settings, stack)
-    simulator = _start_simulator(wishes, world, settings)
-    stack.callback(simulator.stop)
-    settings = stack.enter_context(embedded_servers(settings, world.directory, redis=redis))
+def open_world(opening: Opening, *, redis: bool) -> Settings:
+    """Bring up what a claimed world needs, to be taken down with it; returns the settings of its processes."""
+    from common.bootstrap import migrate
+
+    wishes, world = opening.wishes, opening.world
+    settings = with_strategies(wishes, opening.settings)
+    _log_to(world, settings, opening.stack)
+    settings = opening.stack.enter_context(embedded_servers(settings, world.directory, redis=redis))
     note("database and broker are up" if redis else "database is up")
-    url = wait_for_simulator(simulator, asked)
+    url = wait_for_simulator(opening.simulator, opening.asked)
     note(f"practice venue is up at {url}")
     settings = settings_of_world(
         settings,
@@ -110,6 +155,8 @@ def open_world(
 
 
 def _log_to(world: World, settings: Settings, stack: ExitStack) -> None:
+    from common.telemetry import configure_logging
+
     world.logs.mkdir(parents=True, exist_ok=True)
     stream = stack.enter_context((world.logs / "up.log").open("a", encoding="utf-8"))
     configure_logging(settings, stream, process="up")

@@ -11,9 +11,9 @@ from urllib.request import Request, urlopen
 
 from cli.acts import one_of, typed_words
 from cli.output import answer
-from common.bootstrap import system_clock, system_ids
 from common.domain.errors import InvalidInput, Permanent, Transient
 from common.domain.risk.book import HaltMode, HaltScope
+from common.machine import system_clock, system_ids
 from common.services.kill_switch import confirmation, sign
 from common.settings import Settings, read_settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,20 +13,19 @@ from rich.live import Live
 
 from cli.context import child_environ
 from cli.crew import Crew
-from cli.interrupts import Interrupts, interrupts
 from cli.live import Screen, Throughput
-from cli.opening import Wishes, open_world, wanted_world, with_strategies
+from cli.opening import Opening, open_world
 from cli.options import STAGES
 from cli.output import console, note
 from cli.result import finished_by_stage, holds, one_line, scans_finished, show_result, summary
-from cli.worlds import World
-from common.bootstrap import build_fleet, free_port, seed_demo, system_clock
+from common.bootstrap import build_fleet, seed_demo
 from common.domain.errors import Transient
+from common.machine import free_port, system_clock
 from common.services.drain import compare_books, work_off
 from common.services.fleet import Fleet
 from common.services.read_pages import read_page
 from common.services.status import fleet_status
-from common.settings import PREFIX, Settings, read_settings
+from common.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +41,10 @@ _PROGRESS_S = 10.0
 class Run:
     """A world while it runs."""
 
-    wishes: Wishes
-    world: World
+    opening: Opening
     settings: Settings
     fleet: Fleet
     crew: Crew
-    asked: Interrupts
-    began: float
     addresses: dict[str, str] = field(default_factory=dict)
     scans_before: int = 0
     started_s: float | None = None
@@ -58,7 +54,7 @@ class Run:
 
     def now(self) -> float:
         """Seconds of life since the command was given."""
-        return system_clock().monotonic() - self.began
+        return self.opening.now()
 
     def look(self) -> None:
         """Read the ledger; one that cannot be read now is read at the next look."""
@@ -73,28 +69,25 @@ class Run:
         self.throughput.look(self.now(), finished_by_stage(self.status))
 
 
-def run_up(wishes: Wishes) -> int:
+def run_up(opening: Opening) -> int:
     """Run a world until its time is over or somebody asks it to end; 0 when its invariants hold at the end."""
-    began = system_clock().monotonic()
-    settings = with_strategies(wishes, read_settings(attach=False))
-    world = wanted_world(wishes, settings)
-    with world.claimed(), interrupts() as asked, ExitStack() as stack:
-        settings = open_world(wishes, world, settings, asked, stack, redis=True)
-        fleet = build_fleet(settings, "cli")
-        stack.callback(fleet.store.close)
-        seed_demo(fleet, settings)
-        environ = child_environ(settings)
-        world.announce({name: value for name, value in environ.items() if name.startswith(PREFIX)})
-        crew = Crew(system_clock().monotonic, environ, world.logs, world.note_sessions)
-        run = Run(wishes, world, settings, fleet, crew, asked, began)
-        try:
-            _start(run)
-            with _shown(run) as refresh:
-                _live(run, refresh)
-                drained = _drain(run, refresh)
-            return _conclude(run, drained)
-        finally:
-            crew.stop(list(crew.members), 2.0 if asked.insisted else _STOP_S)
+    settings = open_world(opening, redis=True)
+    world, stack = opening.world, opening.stack
+    fleet = build_fleet(settings, "cli")
+    stack.callback(fleet.store.close)
+    seed_demo(fleet, settings)
+    environ = child_environ(settings)
+    world.announce({name: value for name, value in environ.items() if name.startswith(PREFIX)})
+    crew = Crew(system_clock().monotonic, environ, world.logs, opening.note_sessions, opening.nursery)
+    run = Run(opening, settings, fleet, crew)
+    try:
+        _start(run)
+        with _shown(run) as refresh:
+            _live(run, refresh)
+            drained = _drain(run, refresh)
+        return _conclude(run, drained)
+    finally:
+        crew.stop(list(crew.members), 2.0 if opening.asked.insisted else _STOP_S)
 
 
 def _start(run: Run) -> None:
@@ -115,15 +108,15 @@ def _start(run: Run) -> None:
     port = run.settings.api_port
     run.crew.add("api", [*python, "api"])
     run.addresses["API"] = f"http://127.0.0.1:{port}"
-    if run.wishes.wants_flower:
-        port = run.wishes.flower_port or free_port()
+    if run.opening.wishes.wants_flower:
+        port = run.opening.wishes.flower_port or free_port()
         run.crew.add("flower", [*python, "workers", "flower", "--port", str(port)])
         run.addresses["Flower"] = f"http://127.0.0.1:{port}"
-    note(f"{len(run.crew.members)} processes started; logs are in {run.world.logs}")
+    note(f"{len(run.crew.members)} processes started; logs are in {run.opening.world.logs}")
 
 
 def _start_stage(run: Run, stage: str) -> None:
-    share = run.wishes.concurrency.get(stage)
+    share = run.opening.wishes.concurrency.get(stage)
     extra = ["--concurrency", str(share)] if share else []
     run.crew.add(stage, [sys.executable, "-m", "workers", "worker", stage, *extra])
 
@@ -131,23 +124,23 @@ def _start_stage(run: Run, stage: str) -> None:
 def _await_first_scan(run: Run) -> None:
     """Wait a moment for the first scan; between two candles there is none to wait for."""
     until = run.now() + _HEAD_START_S
-    while run.started_s is None and not run.asked.asked and run.now() < until:
-        run.asked.wait(_TICK_S / 2)
+    while run.started_s is None and not run.opening.asked.asked and run.now() < until:
+        run.opening.asked.wait(_TICK_S / 2)
         run.crew.tend()
         run.look()
 
 
 def _live(run: Run, refresh: Callable[[], None]) -> None:
     run.phase = "trading"
-    deadline = None if run.wishes.for_s is None else run.now() + run.wishes.for_s
+    deadline = None if run.opening.wishes.for_s is None else run.now() + run.opening.wishes.for_s
     next_look = 0.0
-    while not run.asked.asked and (deadline is None or run.now() < deadline):
+    while not run.opening.asked.asked and (deadline is None or run.now() < deadline):
         run.crew.tend()
         if run.now() >= next_look:
             run.look()
             next_look = run.now() + (_TICK_S if run.started_s is None else _LOOK_S)
         refresh()
-        run.asked.wait(_TICK_S)
+        run.opening.asked.wait(_TICK_S)
 
 
 def _drain(run: Run, refresh: Callable[[], None]) -> bool:
@@ -155,9 +148,9 @@ def _drain(run: Run, refresh: Callable[[], None]) -> bool:
     run.phase = "draining"
     note("draining: no new scans, finishing what was begun")
     run.crew.stop(["stream", "beat"], _STOP_CLOCK_S)
-    deadline = run.now() + run.wishes.drain_s
+    deadline = run.now() + run.opening.wishes.drain_s
     left = "not known"
-    while not run.asked.insisted and run.now() < deadline:
+    while not run.opening.asked.insisted and run.now() < deadline:
         run.crew.tend()
         try:
             under_way = work_off(run.fleet)
@@ -168,27 +161,27 @@ def _drain(run: Run, refresh: Callable[[], None]) -> bool:
             log.warning("the drain goes on: %s", error)
         run.look()
         refresh()
-        run.asked.pause(_TICK_S)
+        run.opening.asked.pause(_TICK_S)
     note(f"not everything was finished: {left}")
     return False
 
 
 def _conclude(run: Run, drained: bool) -> int:
-    if run.asked.insisted:
+    if run.opening.asked.insisted:
         note("stopped without finishing; the next `up` of this world goes on from here")
         return 130
     run.phase = "comparing the books"
     invariants = compare_books(run.fleet)
     run.look()
-    result = summary(run.status, invariants, started_s=run.started_s, drained=drained, world=run.world.name)
-    show_result(result, run.wishes.as_json)
+    result = summary(run.status, invariants, started_s=run.started_s, drained=drained, world=run.opening.world.name)
+    show_result(result, run.opening.wishes.as_json)
     return 0 if holds(result) else 1
 
 
 @contextmanager
 def _shown(run: Run) -> Iterator[Callable[[], None]]:
     """The live view where somebody watches, else a line of progress now and then."""
-    if not run.wishes.is_watched:
+    if not run.opening.wishes.is_watched:
         yield _progress(run)
         return
     with Live(console=console(), refresh_per_second=4, transient=True) as live:
@@ -215,7 +208,7 @@ def _screen(run: Run) -> Screen:
         log.warning("the ledger could not be read: %s", error)
         latest, held = [], []
     return Screen(
-        world=run.world.name,
+        world=run.opening.world.name,
         phase=run.phase,
         status=run.status,
         rates=run.throughput.rates,

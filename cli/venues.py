@@ -23,7 +23,7 @@ from common.domain.errors import InvalidInput
 from common.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from common.bootstrap import ManagedProcess
+    from common.machine import ManagedProcess
 
 PRACTICE = "simulator"
 _SPEED = 60
@@ -80,7 +80,7 @@ def _probe_real(
 @contextmanager
 def _own_simulator(settings: Settings) -> Iterator[str]:
     """A practice venue for as long as the probe takes."""
-    from common.bootstrap import ManagedProcess
+    from common.machine import ManagedProcess
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,8 +31,6 @@ from common.adapters.ccxt_venue import (
 )
 from common.adapters.ccxt_venue.stream import CcxtStream
 from common.adapters.clock import FollowedClock, SystemClock
-from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, ManagedProcess
-from common.adapters.embedded.home import free_port
 from common.adapters.ids import SystemIds
 from common.adapters.made_market import made_market
 from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySingleFlight
@@ -59,7 +56,6 @@ from common.ports.advisor import Advisor
 from common.ports.bus import Bus
 from common.ports.candle_stream import CandleStream
 from common.ports.clock import Clock
-from common.ports.ids import Ids
 from common.ports.market_stream import MarketStream
 from common.ports.rate_limits import CallClass, Caller, RateBroker
 from common.ports.shared_state import Breakers, Budgets, SingleFlight
@@ -76,16 +72,11 @@ from common.store import migrate as migrate_store
 from common.telemetry import ObservedAdvisor, ObservedBus, share_metrics
 
 __all__ = [
-    "ManagedProcess",
     "build_fleet",
-    "embedded_servers",
-    "free_port",
     "load_strategies",
     "migrate",
     "ping_broker",
     "seed_demo",
-    "system_clock",
-    "system_ids",
 ]
 
 SIMULATOR = "simulator"
@@ -416,27 +407,6 @@ def seed_demo(fleet: Fleet, settings: Settings) -> Sequence[Tenant]:
     return demo.seed_demo(fleet, SIMULATOR, desk.open_account, settings.scan_timeframes[0], advisor)
 
 
-@contextmanager
-def embedded_servers(settings: Settings, directory: Path, *, redis: bool = True) -> Iterator[Settings]:
-    """Real Postgres and Valkey below `directory` for those the settings do not name; yields settings that name them."""
-    stops: list[Callable[[], None]] = []
-    changes: dict[str, object] = {}
-    try:
-        if settings.database_url is None:
-            postgres = EmbeddedPostgres(directory / "postgres").start()
-            stops.append(postgres.stop)
-            owner = postgres.url_superuser
-            changes |= {"database_owner_url": owner, "database_url": owner}
-        if redis and settings.redis_url is None:
-            valkey = EmbeddedValkey(directory / "valkey").start()
-            stops.append(valkey.stop)
-            changes["redis_url"] = valkey.url
-        yield settings.model_copy(update=changes)
-    finally:
-        for stop in reversed(stops):
-            stop()
-
-
 def candle_stream(
     settings: Settings,
     fleet: Fleet,
@@ -463,13 +433,3 @@ def ping_broker(settings: Settings) -> None:
     if settings.redis_url is None:
         raise Permanent("no broker: set TRADEWINDS_REDIS_URL, or start the embedded one with `tradewinds up`")
     broker.ping_broker(settings.redis_url)
-
-
-def system_clock() -> Clock:
-    """Life's own clock, for what happens before there is a fleet: stopwatches and the command line's patience."""
-    return SystemClock()
-
-
-def system_ids() -> Ids:
-    """The system's source of ids and secrets."""
-    return SystemIds()

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from common.bootstrap import system_clock
 from common.domain.job import Stage
+from common.machine import system_clock
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cli.remote import halt_from_afar, resume_from_afar, signed_headers
-from common.bootstrap import system_clock
 from common.domain.errors import InvalidInput, Permanent, Transient
+from common.machine import system_clock
 from common.services.kill_switch import SignedRequest, is_signed_by, verify
 from common.settings import Settings
 

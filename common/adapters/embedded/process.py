@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from common.adapters.embedded import child
 from common.domain.errors import Permanent, Transient
@@ -27,6 +27,32 @@ class EmbeddedError(Permanent):
 
 class NotReady(Transient):
     """A child ended or stayed silent before it was ready; the message carries the end of its log."""
+
+
+class Running(Protocol):
+    """What `ManagedProcess` needs of a child, however it came to be; the words are those of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, which leads a process group of its own."""
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status; raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None:
+        """Signal it unless it has ended."""
+
+
+class Nursery(Protocol):
+    """Who can fork a child that has imported everything already."""
+
+    def fork(
+        self, command: Sequence[str], env: Mapping[str, str], log: Path, directory: Path | None, death_signal: int
+    ) -> Running | None:
+        """A new child running `command`, which is `[python, "-m", module, …]`; None where it must be started instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +118,7 @@ class _Launch:
     env: dict[str, str]
     directory: Path | None
     log: Path
+    inherited: tuple[int, ...]
 
     def popen(self) -> subprocess.Popen[bytes]:
         """Start the child in a session of its own, so that Ctrl-C at the terminal reaches only its parent."""
@@ -104,6 +131,7 @@ class _Launch:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=self.inherited,
             )
 
 
@@ -124,8 +152,13 @@ class ManagedProcess:
         identity: Identity = OWN,
         stop_signal: signal.Signals = signal.SIGTERM,
         death_signal: signal.Signals = signal.SIGTERM,
+        inherited: tuple[int, ...] = (),
+        nursery: Nursery | None = None,
     ) -> None:
-        """`env` replaces the environment (None: a copy of ours); `directory` is where it runs (None: where we are)."""
+        """`env` replaces the environment (None: a copy of ours); `directory` is where it runs (None: where we are).
+
+        The child has the open files `inherited`. One that runs a module as ourselves is forked by `nursery` where there is one.
+        """
         self.name = name
         self.command = list(command)
         self.log = log
@@ -134,7 +167,9 @@ class ManagedProcess:
         self._identity = identity
         self._stop_signal = stop_signal
         self._death_signal = death_signal
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._inherited = inherited
+        self._nursery = nursery
+        self._popen: Running | None = None
 
     def start(self) -> Self:
         """Start the child on a fresh log (the last few are kept as `.1`, `.2`, …); a running one is left alone."""
@@ -142,9 +177,17 @@ class ManagedProcess:
             return self
         self.log.parent.mkdir(parents=True, exist_ok=True)
         rotate(self.log)
-        wrapped = self._identity.wrap(self.command, self._death_signal)
-        self._popen = _launcher.start(_Launch(wrapped, self._env, self._directory, self.log))
+        self._popen = self._forked() or _launcher.start(self._launch())
         return self
+
+    def _forked(self) -> Running | None:
+        if self._nursery is None or self._identity != OWN or self.command[:2] != [sys.executable, "-m"]:
+            return None
+        return self._nursery.fork(self.command, self._env, self.log, self._directory, self._death_signal)
+
+    def _launch(self) -> _Launch:
+        wrapped = self._identity.wrap(self.command, self._death_signal)
+        return _Launch(wrapped, self._env, self._directory, self.log, self._inherited)
 
     @property
     def pid(self) -> int:
