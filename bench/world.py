@@ -24,6 +24,7 @@ from common.machine import ManagedProcess, embedded_servers
 from common.settings import PREFIX, Settings, read_settings
 
 _READY_S = 60.0
+_UNCOUNTED = 1_000_000_000
 
 T = TypeVar("T")
 
@@ -83,7 +84,15 @@ def bench_world(name: str) -> Iterator[BenchWorld]:
     try:
         with embedded_servers(settings, home.directory) as served:
             url = url_of(simulator)
-            named = settings_of_world(served, home, simulator_url=url, model_url=f"{url}/v1", live_trading=True)
+            named = settings_of_world(
+                served,
+                home,
+                simulator_url=url,
+                model_url=f"{url}/v1",
+                live_trading=True,
+                # What the fleet can do is measured, not what one address may ask of a venue: neither side counts.
+                simulator_weight_per_minute=_UNCOUNTED,
+            )
             migrate(named)
             say(f"durable Postgres, Valkey and the practice venue are up in {directory.name}")
             world = BenchWorld(home.directory, named, simulator, url)

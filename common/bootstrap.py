@@ -249,6 +249,8 @@ def _connections(settings: Settings) -> dict[str, Connection]:
         row = capability("binanceusdm")
         if settings.simulator_visibility_s is not None:
             row = replace(row, visibility=timedelta(seconds=settings.simulator_visibility_s))
+        if settings.simulator_weight_per_minute is not None:
+            row = replace(row, weight_per_minute=settings.simulator_weight_per_minute)
         links[SIMULATOR] = Connection(row, name=SIMULATOR, base_url=settings.simulator_url)
     return links
 

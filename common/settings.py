@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds of life after which the practice venue surely shows an order; absent = as long as a real one",
     )
+    simulator_weight_per_minute: int | None = Field(
+        default=None,
+        ge=60,
+        description="Request weight that the practice venue grants a minute; absent = what a real one grants",
+    )
     order_prefix: str = Field(
         default="tw",
         pattern=r"^[a-z0-9]{1,3}$",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from common.domain.market import Instrument
-from common.domain.money import ONE, ZERO, round_to
+from common.domain.money import ONE, ZERO, ceil_to, floor_to
 from common.domain.position import CloseReason, Position
 from common.domain.signal import Side
 
@@ -74,10 +74,11 @@ def next_stop(position: Position, resting: Decimal, mark: Decimal, step: Decimal
     """Where the stop that rests at `resting` ought to be moved, on `tick`; None to leave it.
 
     It moves in the position's favour only, by no less than the share `step` of the distance between entry and first
-    stop, and never to where `mark` is already: that is for an exit, not for a stop.
+    stop, and never to where `mark` is already: that is for an exit, not for a stop. What lies between two ticks is
+    rounded away from the price: the stop at the venue never leaves before the one in force.
     """
     sign = position.side.sign
-    wanted = round_to(stop_price_now(position), tick)
+    wanted = (floor_to if sign > 0 else ceil_to)(stop_price_now(position), tick)
     least = max(step * abs(position.entry_price - position.exits.stop), tick)
     is_worth_it = (wanted - resting) * sign >= least
     return wanted if is_worth_it and (mark - wanted) * sign > ZERO else None

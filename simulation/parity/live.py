@@ -35,6 +35,7 @@ from common.services.tenants import refresh_instruments, subscribe
 from common.store import Store
 from simulation.clock import GlassVault, SeededIds, Silence, VirtualClock
 from simulation.parity.venue import CandleDoor, CandleVenue
+from simulation.venue import Resting
 
 POLICY = Policy(
     order_prefix="bt", market_fresh_s=0.0, mark_fresh=timedelta(0), history_candles=2_000, live_trading=False
@@ -189,8 +190,9 @@ class Driver:
         # A candle does not tell when within it something happened: it is dated at its end, as the backtest does.
         self.clock.advance_to(self.lead.closed_at(bar))
         for position in list(self.open):
-            self._stop(position)
+            # A price on its way down meets the trailing stop before one at the venue that has not followed as far.
             self._trail(position, bar)
+            self._stop(position)
             self._target(position, bar)
         for position in list(self.open):
             self._best(position, bar)
@@ -198,14 +200,17 @@ class Driver:
     def _is_open(self, position: Position) -> bool:
         return any(item.id == position.id for item in self.open)
 
-    def _stop(self, position: Position) -> None:
-        account = self.venue.account(self.account.id)
-        met = [
+    def _resting(self, position: Position) -> list[Resting]:
+        """The stops of `position` at the venue."""
+        return [
             order
-            for order in account.orders
+            for order in self.venue.account(self.account.id).orders
             if order.is_open and order.intent.type is OrderType.STOP_MARKET
-            and order.intent.position_id == position.id and self.venue.is_met(order.intent)
+            and order.intent.position_id == position.id
         ]  # fmt: skip
+
+    def _stop(self, position: Position) -> None:
+        met = [order for order in self._resting(position) if self.venue.is_met(order.intent)]
         for order in met:
             self.venue.finish(self.account.id, order)
         if met:
@@ -227,6 +232,8 @@ class Driver:
         if not self._is_open(position) or position.exits.trail_distance is None:
             return
         columns, level = self.venue.markets[position.instrument].columns, stop_price_now(position)
+        if any(order.intent.price == level for order in self._resting(position)):
+            return  # The venue's own stop is met there.
         is_long = position.side is Side.LONG
         worst, opening = exact((columns.low if is_long else columns.high)[bar]), exact(columns.open[bar])
         if (worst - level) * position.side.sign <= 0:

@@ -148,6 +148,7 @@ def test_a_stop_that_is_lost_after_a_refused_move_is_given_its_whole_deadline(
     (Side.LONG, "98", "105", "105", "103"), (Side.LONG, "98", "105", "102.9", None),
     (Side.LONG, "102.9", "105", "105", None), (Side.SHORT, "102", "95", "95", "97"),
     (Side.SHORT, "102", "95", "97", None), (Side.LONG, "98", "101", "101", None),
+    (Side.LONG, "98", "105.006", "106", "103.00"), (Side.SHORT, "102", "94.994", "94", "97.00"),
 ])  # fmt: skip
 def test_where_a_stop_ought_to_be(
     house: House, world: World, side: Side, stop: str, best: str, mark: str, wanted: str | None
