@@ -253,7 +253,9 @@ class Driver:
         columns = self.venue.markets[position.instrument].columns
         best = exact((columns.high if position.side is Side.LONG else columns.low)[bar])
         if (best - position.best_price) * position.side.sign > 0:
-            self._come_to(position, best)
+            # It stays there until the bar closes: to those who look meanwhile, it has not been anywhere else since.
+            self.venue.move(position.instrument, best)
+            self._look()
 
     def counsel(self) -> Counsel | None:
         """What the advisor answered, as the backtest may hear it again; None where nobody was asked."""

@@ -42,8 +42,10 @@ def test_computed_numbers_are_alike_to_nine_digits_and_others_exactly() -> None:
     [
         (("rsi_mean_reversion", "--model"), 1),
         (("ema_crossover", "--param", "fast=3", "--param", "slow=8", "--param", "stop_atr=1.2"), 0),
+        # Two positions at once, of which one trails far above the last close while the other is looked after.
+        (("confluence",), 0),
     ],
-    ids=("with a model", "with parameters"),
+    ids=("with a model", "with parameters", "with trailing stops"),
 )
 def test_the_real_services_and_the_backtest_do_the_same(candles: Path, chosen: tuple[str, ...], asked: int) -> None:
     command = [sys.executable, "-m", "cli", "parity", "--data", str(candles), "--instruments", "BTC/USDT,ETH/USDT"]
