@@ -113,6 +113,42 @@ def test_what_ccxt_does_to_the_arithmetic_of_a_thread_stays_in_its_room(
     assert (after.rounding, after.prec, after.traps) == (before.rounding, before.prec, before.traps)
 
 
+@pytest.mark.parametrize("answer", [Answer(502, "<html></html>"), Answer(reset=True), Answer(403, {"code": -2015})])
+def test_a_listing_that_cannot_be_read_leaves_no_order_in_doubt(
+    server: ScriptedServer, clock: ManualClock, answer: Answer
+) -> None:
+    server.on("GET", "/fapi/v1/exchangeInfo", answer)
+    with pytest.raises(NotNow) as caught:
+        venue(server, clock).place(intent(), clock.now())
+    assert caught.value.code == "NOT_SENT"
+    assert server.asked(*ORDER) == []
+
+
+def test_a_venue_that_lists_nothing_is_not_believed_and_is_asked_again(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    account = venue(server, clock)
+    server.on("GET", "/fapi/v1/exchangeInfo", Answer(200, {}))
+    with pytest.raises(NotNow):
+        account.place(intent(), clock.now())
+    with pytest.raises(Transient):
+        account.set_leverage(intent().instrument, 3)
+    takes_orders(server)
+    assert account.place(intent(), clock.now()).status is OrderStatus.ACCEPTED
+
+
+def test_a_venue_that_suddenly_lists_nothing_is_known_by_what_it_listed_before(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    account = venue(server, clock, connections=1)
+    assert account.place(intent(), clock.now()).status is OrderStatus.ACCEPTED
+    server.on("GET", "/fapi/v1/exchangeInfo", Answer(200, {}))
+    clock.advance(timedelta(hours=2))
+    with pytest.raises(Transient, match="empty listing"):
+        account.find(intent())
+    assert account.place(intent(), clock.now()).status is OrderStatus.ACCEPTED
+
+
 def test_leverage_that_is_not_set_now_is_set_later(server: ScriptedServer, clock: ManualClock) -> None:
     server.on("POST", "/fapi/v1/leverage", refusal(-1021, "Timestamp for this request is outside of the recvWindow."))
     with pytest.raises(Transient):
@@ -181,12 +217,6 @@ def test_an_order_that_would_not_be_the_one_risk_approved_is_refused_before_it_l
         venue(server, clock).place(intent(**changes), clock.now())
     assert caught.value.code == "NOT_SENT"
     assert server.asked(*ORDER) == []
-
-
-def test_a_venue_that_is_down_leaves_the_outcome_unknown(server: ScriptedServer, clock: ManualClock) -> None:
-    server.on("GET", "/fapi/v1/exchangeInfo", Answer(reset=True))
-    with pytest.raises(OutcomeUnknown):
-        venue(server, clock).place(intent(), clock.now())
 
 
 def test_a_fast_venue_stretches_window_and_horizon_by_its_rate(server: ScriptedServer) -> None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.pacing import Pace
-from common.domain.errors import InvalidInput, Permanent
+from common.domain.errors import InvalidInput, Permanent, Transient
 from common.ports.clock import Clock
 from common.ports.venue import Credentials
 
@@ -204,6 +204,19 @@ def connect(
     return client
 
 
+def _load_markets(client: Any, before: Mapping[str, Any] | None) -> None:
+    """Let `client` read the venue's listing; raises Transient for an empty one, and `client` knows what was known before.
+
+    No venue lists nothing, so such an answer says nothing: believed, it would keep stops and exits from leaving for an hour.
+    """
+    client.load_markets(True)
+    if not client.markets:
+        if before:
+            client.set_markets([*before.values()], client.currencies)
+        raise Transient("the venue answered an empty listing")
+    _keep_delisted(client, before)
+
+
 def _keep_delisted(client: Any, before: Mapping[str, Any] | None) -> None:
     """Let `client` go on knowing markets that the venue lists no more: fills in them are still to be read."""
     gone = [market | {_GONE: True} for symbol, market in (before or {}).items() if symbol not in client.markets]
@@ -260,12 +273,14 @@ class Clients:
             raise
 
     def with_markets(self, client: Any, *, reload: bool = False, fresh: bool = True) -> Any:
-        """`client` knowing the venue's markets, fetched by one of the clients; `fresh` = within the last hour."""
+        """`client` knowing the venue's markets, fetched by one of the clients; `fresh` = within the last hour.
+
+        Raises Transient when the venue lists nothing, and whatever ccxt raises when it does not answer.
+        """
         is_old = fresh and self.clock.monotonic() - self._loaded_at > _MARKETS_FRESH_S
         if reload or is_old or self._source is None:
             before = client.markets if self._source is None else self._source.markets
-            client.load_markets(True)
-            _keep_delisted(client, before)
+            _load_markets(client, before)
             self._source, self._loaded_at = client, self.clock.monotonic()
         elif client.markets is not self._source.markets:
             client.set_markets_from_exchange(self._source)

@@ -15,7 +15,7 @@ from common.adapters.ccxt_venue.client import Clients, Connection
 from common.adapters.ccxt_venue.errors import is_not_found, placing, reading
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.pacing import Crowded, Pace, Pacer
-from common.domain.errors import NotFound, NotNow, OutcomeUnknown, Refused, Transient
+from common.domain.errors import NotFound, NotNow, OutcomeUnknown, Refused, TradewindsError, Transient
 from common.domain.money import ZERO
 from common.domain.order import OrderIntent, OrderRole, OrderType
 from common.domain.postings import EntryKind, Movement
@@ -82,7 +82,7 @@ class CcxtVenue:
             raise Refused("NOT_SENT", f"{self._row.venue} does not take {wire_id!r} as a client order id")
 
         def send(client: Any) -> VenueOrder:
-            amount, price, params = self._request(self._clients.with_markets(client, fresh=False), intent, wire_id)
+            amount, price, params = self._request(client, intent, wire_id)
             kind = "limit" if intent.type is OrderType.LIMIT else "market"
             client.tw_stamp = submitted_at
             try:
@@ -92,6 +92,11 @@ class CcxtVenue:
             return self._acknowledged(answer, intent, wire_id)
 
         with self._clients.lease(self._link.place_timeout_s) as client, calling(_PURPOSE[intent.role]):
+            try:
+                # The listing is read before anything is sent: what goes wrong there leaves no order in doubt.
+                reading(self._row, client, self._secrets, lambda: self._clients.with_markets(client, fresh=False))
+            except TradewindsError as error:
+                raise NotNow("NOT_SENT", str(error)) from None
             try:
                 order = placing(self._row, client, self._secrets, lambda: send(client))
             except Crowded as crowded:
