@@ -49,7 +49,7 @@ def _options(argv: list[str]) -> Options:
     parser.add_argument("--tenants", type=int, default=_PLAIN.tenants)
     parser.add_argument("--replicas", type=int, default=_PLAIN.replicas, help="workers of each stage")
     parser.add_argument("--round-size", type=int, default=_PLAIN.round_size, help="faults between two checks")
-    parser.add_argument("--volley", type=int, default=_PLAIN.volley, help="most faults at once")
+    parser.add_argument("--squall", type=int, default=_PLAIN.squall, help="most faults of one squall")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(argv)
     kinds = tuple(part.strip() for part in given.kinds.split(",") if part.strip())

@@ -15,11 +15,11 @@ class Options:
     kinds: tuple[str, ...] = ()
     directory: Path | None = None
     as_json: bool = False
-    speed: float = 60.0
+    speed: float = 20.0
     tenants: int = 2
     replicas: int = 2
     round_size: int = 100
-    volley: int = 8
+    squall: int = 48
 
     def command(self) -> str:
         """What repeats this run."""

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,20 @@ _READY_S = 60.0
 _CALL_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A fault in force: its number, and in which of the venue's lives, for a venue that was killed counts anew."""
+
+    life: int
+    number: int
+
+
 class PracticeVenue:
     """The simulator, spoken to directly and not through the proxy that stands before the fleet."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str], speed: float, seed: int) -> None:
         self.port = free_port()
+        self.life = 0
         command = [sys.executable, "-m", "simulator", "--port", str(self.port), "--state", str(directory / "simulator")]
         command += ["--speed", f"{speed:g}", "--seed", str(seed), "--weight-limit", "0"]
         self._process = ManagedProcess(
@@ -41,6 +51,7 @@ class PracticeVenue:
 
     def start(self) -> None:
         """Start it and wait until it answers; raises Transient with the end of its log."""
+        self.life += 1
         self._process.start()
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline and self._process.alive:
@@ -72,17 +83,37 @@ class PracticeVenue:
         except (OSError, ValueError) as error:
             raise Transient(f"the practice venue does not answer {path}: {error}") from None
 
-    def fault(self, site: str, kind: str, **wish: Any) -> int:
-        """Put a fault in force; its number."""
-        return int(self.call("POST", "/simulator/faults", {"site": site, "kind": kind} | wish)["id"])
+    def fault(self, site: str, kind: str, **wish: Any) -> Armed:
+        """Put a fault in force."""
+        life = self.life
+        return Armed(life, int(self.call("POST", "/simulator/faults", {"site": site, "kind": kind} | wish)["id"]))
 
-    def struck(self, number: int) -> int:
-        """How often a fault has struck so far."""
-        return int(self.call("GET", f"/simulator/faults/{number}")["hits"])
+    def struck(self, armed: Armed) -> int:
+        """How often a fault has struck so far; 0 in another life than its own."""
+        hits = int(self.call("GET", f"/simulator/faults/{armed.number}")["hits"])
+        return hits if armed.life == self.life else 0
 
-    def end(self, number: int) -> None:
-        """Take one fault out of force."""
-        self.call("DELETE", f"/simulator/faults/{number}")
+    def strikes(self, armed: Armed) -> list[dict[str, Any]]:
+        """What a fault has struck, the last first, as far as the venue's log still tells."""
+        found: list[dict[str, Any]] = self.call("GET", "/simulator/faults")["log"]
+        return [entry for entry in reversed(found) if entry.get("id") == armed.number and armed.life == self.life]
+
+    def end(self, armed: Armed) -> None:
+        """Take one fault out of force; a venue that has died since has forgotten it."""
+        if armed.life == self.life:
+            self.call("DELETE", f"/simulator/faults/{armed.number}")
+
+    def list_as(self, symbol: str, status: str) -> None:
+        """Halt a market, settle it, or let it trade again."""
+        self.call("POST", "/simulator/instruments", {"symbol": symbol, "status": status})
+
+    def transfer(self, api_key: str, amount: str) -> None:
+        """Pay into an account, or out of it with an amount below zero."""
+        self.call("POST", f"/simulator/accounts/{api_key}/transfers", {"amount": amount})
+
+    def deleverage(self, api_key: str, symbol: str) -> None:
+        """Close what an account holds in a market by force, as auto-deleveraging does."""
+        self.call("POST", f"/simulator/accounts/{api_key}/deleverage", {"symbol": symbol})
 
     def heal(self) -> None:
         """Take all faults out of force."""

@@ -29,11 +29,10 @@ Say = Callable[[str], None]
 STUCK_S = 10.0
 DOUBT_S = 25.0
 QUIET_S = 75.0
-SQUALL = 3
-"""How many times as many faults as strike at once make a squall, after which the recovery is measured."""
+LANE_S = 5.0
+"""A lane is full once its faults take about so long."""
 
-LANE_MOST = 5
-_SPREAD_S = 0.8
+_SPREAD_S = 0.5
 _ORDERLY_S = 10.0
 _STUCK = """
     SELECT 'job ' || stage || ' ' || key || ' ' || outcome FROM jobs WHERE state = 'pending' AND available_at < %s
@@ -129,14 +128,19 @@ def chosen_kinds(names: tuple[str, ...]) -> list[Kind]:
 
 
 def draw_squall(dice: random.Random, kinds: list[Kind], size: int) -> list[list[Kind]]:
-    """`size` kinds by weight in lanes, one for each domain: what shares a domain strikes one after the other."""
+    """At most `size` kinds by weight in lanes: what shares a domain strikes one after the other, all else at once."""
     lanes: dict[str, list[Kind]] = {}
+    alone: list[list[Kind]] = []
     for _ in range(size):
-        left = [item for item in kinds if len(lanes.get(item.domain, ())) < LANE_MOST]
-        if left:
-            chosen = dice.choices(left, weights=[item.weight for item in left])[0]
+        left = [item for item in kinds if sum(other.takes_s for other in lanes.get(item.domain, ())) < LANE_S]
+        if not left:
+            break
+        chosen = dice.choices(left, weights=[item.weight for item in left])[0]
+        if chosen.domain:
             lanes.setdefault(chosen.domain, []).append(chosen)
-    return list(lanes.values())
+        else:
+            alone.append([chosen])
+    return [*(sorted(lane, key=lambda item: item.moves_time) for lane in lanes.values()), *alone]
 
 
 def run_storm(world: World, say: Say) -> Storm:
@@ -155,8 +159,7 @@ def run_storm(world: World, say: Say) -> Storm:
         _wait_for_orders(world)
         checked = 0
         while len(storm.entries) < options.faults and not storm.violations:
-            most = options.volley * SQUALL
-            size = min(dice.randint((most + 2) // 3, most), options.faults - len(storm.entries))
+            size = min(dice.randint((options.squall + 1) // 2, options.squall), options.faults - len(storm.entries))
             _squall(storm, draw_squall(dice, kinds, size))
             if len(storm.entries) - checked >= options.round_size or len(storm.entries) >= options.faults:
                 checked = len(storm.entries)
@@ -175,14 +178,14 @@ def _wait_for_orders(world: World, patience_s: float = 30.0) -> None:
 
 
 def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
-    """Strike down every lane at once, `volley` faults at a time, and see how long the fleet takes to work again."""
-    threads, seats = [], threading.Semaphore(storm.world.options.volley)
+    """Strike down every lane at once, and see how long the fleet takes to work again."""
+    threads = []
     for lane in lanes:
         numbered = []
         for item in lane:
             storm.drawn += 1
             numbered.append((storm.drawn, item))
-        threads.append(threading.Thread(target=_strike_all, args=(storm, numbered, seats), daemon=True))
+        threads.append(threading.Thread(target=_strike_all, args=(storm, numbered), daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -191,12 +194,11 @@ def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
     storm.say(f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s")
 
 
-def _strike_all(storm: Storm, lane: list[tuple[int, Kind]], seats: threading.Semaphore) -> None:
+def _strike_all(storm: Storm, lane: list[tuple[int, Kind]]) -> None:
     for number, item in lane:
         dice = random.Random(f"fault {storm.world.options.seed} {number}")
         time.sleep(dice.uniform(0.0, _SPREAD_S))
-        with seats:
-            _strike(storm, item, number, dice)
+        _strike(storm, item, number, dice)
 
 
 def _strike(storm: Storm, item: Kind, number: int, dice: random.Random) -> None:

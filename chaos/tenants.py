@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 TIMEFRAME = "5m"
 BALANCE = Decimal(1_000_000)
-POSITIONS_MAX = 4
+POSITIONS_MAX = 7
 EXPOSURE_MAX = Decimal(2)
 
 LIMITS: dict[str, Any] = {
@@ -134,7 +134,7 @@ class Weather:
     fleet: Fleet
     tenancy: Tenancy
     seed: int
-    gap_s: float = 0.6
+    gap_s: float = 0.5
     thrown: int = 0
     _blowing: threading.Event = field(default_factory=threading.Event)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -166,45 +166,47 @@ class Weather:
             if not self._blowing.is_set():
                 continue
             try:
-                self._throw(dice)
+                throw_signal(self.fleet, self.tenancy, dice)
+                self.thrown += 1
             except TradewindsError as error:
                 # Servers and venue are down now and then: that is what the run is about.
                 log.info("no signal was thrown: %s", error)
 
-    def _throw(self, dice: random.Random) -> None:
-        instrument = dice.choice(list(self.tenancy.instruments))
-        strategy = strategies.get(dice.choice(self.tenancy.strategies))
-        side = dice.choice(list(Side))
-        stop, hold_s = Decimal(dice.choice(("0.006", "0.01", "0.02"))), dice.choice((3, 6, 10, 20))
-        state = market_now(self.fleet, instrument)
-        price = state.last or state.mark
-        if price is None:
-            return
-        frame, now = Timeframe.parse(TIMEFRAME), self.fleet.clock.now()
-        closed_at = frame.floor(now)
-        version = strategy.version
-        signal = Signal(
-            id=signal_id(SIMULATOR, instrument.symbol, TIMEFRAME, strategy.name, version, closed_at),
-            venue=SIMULATOR,
-            instrument=instrument.symbol,
-            timeframe=TIMEFRAME,
-            strategy=strategy.name,
-            strategy_version=version,
-            side=side,
-            confidence=Decimal("0.9"),
-            price=price,
-            exits=_exits(price, side, instrument.tick_size, stop, self.fleet.clock.transport(hold_s)),
-            reasons=("the dice of a chaos run say so",),
-            # A pull-back in a calm market on good volume: the practice model confirms most of it.
-            features={"rsi_14": dice.uniform(20.0, 40.0), "volume_ratio_20": dice.uniform(0.8, 2.5)},
-            closed_at=closed_at,
-            expires_at=self.fleet.expiry(closed_at, frame.duration),
-        )
-        with self.fleet.store.unit_of_work(None) as uow:
-            raise_signal(self.fleet, uow, signal, self.fleet.ids.new())
-            refs = uow.commit()
-        self.fleet.publish(refs)
-        self.thrown += 1
+
+def throw_signal(fleet: Fleet, tenancy: Tenancy, dice: random.Random) -> None:
+    """Raise a signal as the scan would, drawn from `dice`, for everybody who listens to it."""
+    instrument = dice.choice(list(tenancy.instruments))
+    strategy = strategies.get(dice.choice(tenancy.strategies))
+    side = dice.choice(list(Side))
+    stop, hold_s = Decimal(dice.choice(("0.006", "0.01", "0.02"))), dice.choice((2, 3, 5, 8, 15))
+    state = market_now(fleet, instrument)
+    price = state.last or state.mark
+    if price is None:
+        return
+    frame, now = Timeframe.parse(TIMEFRAME), fleet.clock.now()
+    closed_at = frame.floor(now)
+    version = strategy.version
+    signal = Signal(
+        id=signal_id(SIMULATOR, instrument.symbol, TIMEFRAME, strategy.name, version, closed_at),
+        venue=SIMULATOR,
+        instrument=instrument.symbol,
+        timeframe=TIMEFRAME,
+        strategy=strategy.name,
+        strategy_version=version,
+        side=side,
+        confidence=Decimal("0.9"),
+        price=price,
+        exits=_exits(price, side, instrument.tick_size, stop, fleet.clock.transport(hold_s)),
+        reasons=("the dice of a chaos run say so",),
+        # A pull-back in a calm market on good volume: the practice model confirms most of it.
+        features={"rsi_14": dice.uniform(20.0, 40.0), "volume_ratio_20": dice.uniform(0.8, 2.5)},
+        closed_at=closed_at,
+        expires_at=fleet.expiry(closed_at, frame.duration),
+    )
+    with fleet.store.unit_of_work(None) as uow:
+        raise_signal(fleet, uow, signal, fleet.ids.new())
+        refs = uow.commit()
+    fleet.publish(refs)
 
 
 def _exits(price: Decimal, side: Side, tick: Decimal, stop: Decimal, hold: timedelta) -> ExitPlan:

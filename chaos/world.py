@@ -31,6 +31,8 @@ from common.settings import PREFIX, Settings, read_settings
 
 T = TypeVar("T")
 
+_CONNECTIONS_MAX = 1000
+
 PRACTICE_VISIBILITY_S = 6.0
 """The practice venue hides an order no longer than this; faults keep to it (`faults.LAG_S_MAX`)."""
 
@@ -80,6 +82,27 @@ class World:
         except psycopg.OperationalError as error:
             raise Transient(f"Postgres does not answer: {error}") from None
 
+    def take_all_connections(self, seconds: float) -> int:
+        """Hold every connection that Postgres still grants and end some of the fleet's; how many were held."""
+        with ExitStack() as stack:
+            taken = 0
+            try:
+                while taken < _CONNECTIONS_MAX:
+                    stack.enter_context(
+                        psycopg.connect(self.postgres.url_superuser, autocommit=True, connect_timeout=3)
+                    )
+                    taken += 1
+            except psycopg.OperationalError as error:
+                if taken == 0:
+                    raise Transient(f"Postgres does not answer: {error}") from None
+            time.sleep(seconds)
+        return taken
+
+    @staticmethod
+    def wire_name(symbol: str) -> str:
+        """How the practice venue writes an instrument's symbol."""
+        return symbol.partition(":")[0].replace("/", "")
+
     def flush_valkey(self) -> None:
         """FLUSHALL."""
         try:
@@ -116,7 +139,7 @@ def open_world(options: Options, directory: Path) -> Iterator[World]:
             live_trading=True,
             simulator_visibility_s=PRACTICE_VISIBILITY_S,
         )
-        venue = PracticeVenue(directory, child_environ(settings), options.speed, options.seed)
+        venue = PracticeVenue(directory, _environ(settings), options.speed, options.seed)
         homes = EmbeddedPostgres(directory / "postgres"), EmbeddedValkey(directory / "valkey")
         servers = homes[0].start(), homes[1].start()
         world = _world(options, directory, settings, venue, homes, servers, stack)
@@ -164,12 +187,17 @@ def _world(
     fleet = build_fleet(direct, "cli", bus=CeleryBus())
     stack.callback(fleet.store.close)
     tenancy = open_tenants(fleet, venue.url, options.tenants)
-    crew = Crew(child_environ(_through(direct, proxies)), directory / "logs")
+    crew = Crew(_environ(_through(direct, proxies)), directory / "logs")
     world = World(
         options, directory, direct, venue, homes[0], homes[1], servers[0], servers[1], proxies, crew, fleet, tenancy
     )
     stack.callback(_stop_servers, world)
     return world
+
+
+def _environ(settings: Settings) -> dict[str, str]:
+    """The processes' environment. Bytecode is kept, as that of an installed program is: who is restarted compiles nothing."""
+    return {name: value for name, value in child_environ(settings).items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _stop_servers(world: World) -> None:

@@ -311,7 +311,7 @@ def chaos(
     world: Annotated[
         str | None, typer.Option("--world", help="Keep the world under this name; a temporary one without it.")
     ] = None,
-    speed: Annotated[float, typer.Option(min=1, max=600, help="Venue seconds per second of life.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=1, max=600, help="Venue seconds per second of life.")] = 20.0,
     tenants: Annotated[int, typer.Option(min=1, max=20, help="Tenants that trade at the venue.")] = 2,
     replicas: Annotated[int, typer.Option(min=1, max=4, help="Workers of each stage.")] = 2,
     round_size: Annotated[int, typer.Option(min=1, help="Faults between two checks of the invariants.")] = 100,

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from simulator import desk
 from simulator.account import Account
-from simulator.delisting import STATUSES, set_status
+from simulator.delisting import STATUSES, deleverage, set_status
 from simulator.errors import BadArguments, VenueError
 from simulator.events import account_event
 from simulator.ledger import book_income
@@ -41,6 +41,7 @@ class Control:
         app.router.add_get("/simulator/instruments", self.list_instruments)
         app.router.add_post("/simulator/instruments", self.set_instrument)
         app.router.add_post("/simulator/accounts/{key}/transfers", self.transfer)
+        app.router.add_post("/simulator/accounts/{key}/deleverage", self.deleverage)
         app.router.add_get("/simulator/faults", self.list_faults)
         app.router.add_post("/simulator/faults", self.add_fault)
         app.router.add_get("/simulator/faults/{id:\\d+}", self.one_fault)
@@ -141,6 +142,21 @@ class Control:
         change.events.append((account.api_key, account_event(account, reason, amount, {}, now_ms, now_ms)))
         self.venue.commit(change, now_ms)
         return _answer({"api_key": account.api_key, "wallet": money(account.wallet)})
+
+    async def deleverage(self, request: web.Request) -> web.Response:
+        """Close what an account holds in a market by force, as auto-deleveraging does: `{"symbol"}`."""
+        account = self.venue.accounts.get(request.match_info["key"])
+        if account is None:
+            return _refusal(VenueError(-2015, "no such account", 404))
+        now_ms = self.venue.clock.now_ms()
+        try:
+            symbol = str((await _object(request)).get("symbol", ""))
+            self.venue.rules_for(symbol)
+            self.engine.advance(now_ms)
+            deleverage(self.venue, account, symbol, now_ms)
+        except VenueError as error:
+            return _refusal(error)
+        return _answer({"api_key": account.api_key, "symbol": symbol})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """Faults in force and what has struck so far."""

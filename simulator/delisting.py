@@ -17,7 +17,7 @@ STATUSES = {
     SETTLED: "orders are cancelled and positions closed at the last price; nothing is accepted",
     GONE: "settled, and not in the listing any more",
 }
-SETTLEMENT_PREFIX = "settlement_autoclose-"
+SETTLEMENT_PREFIX, DELEVERAGE_PREFIX = "settlement_autoclose-", "adl_autoclose"
 
 
 def set_status(venue: Venue, symbol: str, status: str, now_ms: int) -> None:
@@ -40,15 +40,24 @@ def _settle(venue: Venue, symbol: str, now_ms: int) -> None:
         venue.touch_algo(change, algo)
         change.events.append((algo.account, algo_event(algo, now_ms)))
     for api_key in sorted(venue.holders[symbol]):
-        _close(venue, venue.accounts[api_key], symbol, now_ms, change)
+        _close(venue, venue.accounts[api_key], symbol, SETTLEMENT_PREFIX, now_ms, change)
     venue.commit(change, now_ms)
 
 
-def _close(venue: Venue, account: Account, symbol: str, now_ms: int, change: Change) -> None:
+def deleverage(venue: Venue, account: Account, symbol: str, now_ms: int) -> None:
+    """Close what the account holds in a market by force at the last price; stops of it go on resting."""
+    if not account.position(symbol).qty:
+        raise VenueError(-2022, f"nothing is held in {symbol}")
+    change = Change()
+    _close(venue, account, symbol, DELEVERAGE_PREFIX, now_ms, change)
+    venue.commit(change, now_ms)
+
+
+def _close(venue: Venue, account: Account, symbol: str, prefix: str, now_ms: int, change: Change) -> None:
     held = account.position(symbol).qty
     number = venue.take_id("order")
     order = Order(
-        number, account.api_key, f"{SETTLEMENT_PREFIX}{number}", symbol, "BUY" if held < 0 else "SELL", "MARKET", "IOC",
+        number, account.api_key, f"{prefix}{number}", symbol, "BUY" if held < 0 else "SELL", "MARKET", "IOC",
         abs(held), ZERO, True, now_ms, now_ms, original_type="MARKET", is_forced=True,
     )  # fmt: skip
     venue.index_order(order)

@@ -43,20 +43,32 @@ def _run(options: argparse.Namespace) -> int:
     from common.domain.job import Stage
     from common.settings import read_settings
     from workers.app import app
-    from workers.queues import worker_argv
 
     if options.command == "worker":
         if options.stage == Stage.SCAN.partition(".")[0]:
             # Before anything is forked and rung for; other stages never evaluate a strategy, and go on without.
             load_strategies(read_settings())
-        app.start(worker_argv(options.stage, options.concurrency))
-    elif options.command == "beat":
+        return _work(options.stage, options.concurrency)
+    if options.command == "beat":
         app.start(["-A", "workers", "beat", "--loglevel", "WARNING", "--pidfile", ""])
     else:
         arguments = ["flower", f"--port={options.port}", f"--address={options.address}"]
         arguments += [f"--basic-auth={options.basic_auth}"] if options.basic_auth else []
         app.start(arguments)
     return 0
+
+
+def _work(stage: str, concurrency: int | None) -> int:
+    """Be a worker, without Celery's command line: that loads Flower and a shell, a fifth of what a restart takes."""
+    from celery.utils.nodenames import host_format
+
+    from workers.app import app
+    from workers.queues import worker_options
+
+    options = worker_options(stage, concurrency)
+    worker = app.Worker(**options | {"hostname": host_format(options["hostname"])})
+    worker.start()
+    return int(worker.exitcode or 0)
 
 
 if __name__ == "__main__":

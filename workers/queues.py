@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from common.domain.errors import NotFound
 from common.domain.job import Stage
@@ -60,10 +61,16 @@ def queue_named(name: str) -> Queue:
     return QUEUES[name]
 
 
-def worker_argv(stage: str, concurrency: int | None = None) -> list[str]:
-    """Arguments of `celery` that start the worker of a stage."""
+def worker_options(stage: str, concurrency: int | None = None) -> dict[str, Any]:
+    """What Celery's worker of a stage is made of."""
     queue = queue_named(stage)
-    slots = str(concurrency or queue.concurrency)
-    argv = ["-A", "workers", "worker", "-Q", queue.name, "-P", queue.pool.value, "-c", slots, "-n", f"{stage}@%h-%i"]
-    # Neither gossip nor mingle: workers have nothing to tell one another, Postgres knows everything.
-    return [*argv, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    return {
+        "hostname": f"{stage}@%h-%i",
+        "queues": [queue.name],
+        "pool_cls": queue.pool.value,
+        "concurrency": concurrency or queue.concurrency,
+        # Neither gossip nor mingle: workers have nothing to tell one another, Postgres knows everything.
+        "without_gossip": True,
+        "without_mingle": True,
+        "loglevel": "WARNING",
+    }

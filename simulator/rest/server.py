@@ -172,6 +172,8 @@ async def _strike(request: web.Request, fault: Fault) -> web.StreamResponse | No
         return None
     if fault.kind == "http":
         status, body, headers = HTTP_ANSWERS[str(fault.params.get("answer", "unknown"))]
+        if "retry_after" in fault.params:
+            headers = headers | {"Retry-After": str(fault.params["retry_after"])}
         kind = "application/json" if body.startswith("{") else "text/html"
         return web.Response(status=status, text=body, content_type=kind, headers=headers)
     if fault.kind == "hang":

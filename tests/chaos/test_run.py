@@ -20,7 +20,7 @@ KINDS = "worker_kill,valkey_flush,postgres_cut_commit,venue_timeout_after_accept
 @pytest.mark.timeout(240)
 def test_a_short_run_breaks_the_fleet_and_finds_nothing_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chaos", "--faults", "6", "--seed", "1", "--kinds", KINDS, "--json"]
-    command += ["--tenants", "1", "--replicas", "1", "--volley", "3", "--directory", str(tmp_path / "world")]
+    command += ["--tenants", "1", "--replicas", "1", "--squall", "3", "--directory", str(tmp_path / "world")]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TRADEWINDS_")}
     done = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, check=False, timeout=230)
     assert done.returncode == 0, done.stderr[-4000:]

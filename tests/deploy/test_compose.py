@@ -23,7 +23,7 @@ from tests.deploy.files import (
     of_our_image,
     services,
 )
-from workers.queues import QUEUES, VISIBILITY_TIMEOUT_S, worker_argv
+from workers.queues import QUEUES, VISIBILITY_TIMEOUT_S, worker_options
 
 FLEET = sorted(set(of_our_image()) - {"simulator"})
 VENUE_KEYS = {"execution", "position", "account-stream", "maintenance", "demo"}
@@ -114,7 +114,7 @@ def test_a_stage_that_is_stopped_has_time_to_finish_its_longest_task(stage: str)
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_a_stage_may_start_as_many_processes_as_its_pool_has_slots(stage: str) -> None:
-    slots = int(worker_argv(stage)[worker_argv(stage).index("-c") + 1])
+    slots = worker_options(stage)["concurrency"]
     assert services()[stage]["deploy"]["resources"]["limits"]["pids"] > 4 * slots
 
 

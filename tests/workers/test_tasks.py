@@ -45,14 +45,13 @@ def test_every_task_of_ours_is_asked_to_end_before_it_is_ended(app: Celery) -> N
 
 
 def test_every_task_goes_to_a_queue_that_somebody_works_on(app: Celery) -> None:
-    from workers.queues import QUEUES, worker_argv
+    from workers.queues import QUEUES, worker_options
 
     ours = [name for name in app.tasks if not name.startswith("celery.")]
     assert len(ours) > 10
     for name in ours:
         queue = app.amqp.router.route(app.tasks[name]._get_exec_options(), name)["queue"].name
-        argv = worker_argv(queue)
-        assert argv[argv.index("-Q") + 1] == queue
+        assert worker_options(queue)["queues"] == [queue]
         assert queue in QUEUES
 
 
@@ -64,12 +63,12 @@ def test_a_message_finds_the_queue_of_its_stage_by_its_name_alone(app: Celery) -
 
 
 def test_a_worker_may_be_started_with_more_slots_and_not_for_a_stage_that_does_not_exist() -> None:
-    from workers.queues import worker_argv
+    from workers.queues import QUEUES, worker_options
 
-    argv = worker_argv("risk", 9)
-    assert argv[argv.index("-c") + 1] == "9"
+    assert worker_options("risk", 9)["concurrency"] == 9
+    assert worker_options("risk")["concurrency"] == QUEUES["risk"].concurrency
     with pytest.raises(NotFound, match="execution, llm, maintenance"):
-        worker_argv("cooking")
+        worker_options("cooking")
 
 
 def test_messages_are_json_and_acknowledged_late_and_nothing_is_kept_of_results(tmp_path: Path) -> None:
