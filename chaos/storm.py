@@ -39,6 +39,9 @@ _STUCK = """
     UNION ALL SELECT 'order ' || client_order_id || ' ' || status FROM orders
     WHERE status IN ('intended', 'submitting', 'unknown') AND coalesce(submitted_at, created_at) < %s
 """
+_WAITING = (
+    "SELECT count(*) FROM jobs WHERE state = 'pending' AND stage IN ('llm.confirm', 'risk.evaluate', 'execution.place')"
+)
 _COUNTS = "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM fills), (SELECT count(*) FROM signals)"
 
 
@@ -146,7 +149,7 @@ def draw_squall(dice: random.Random, kinds: list[Kind], size: int) -> list[list[
 def run_storm(world: World, say: Say) -> Storm:
     """Break `world` as its options say and check it; ends at the first round with a violation."""
     options = world.options
-    storm = Storm(world, say, Prober(world), Weather(world.fleet, world.tenancy, options.seed))
+    storm = Storm(world, say, Prober(world), _weather(world))
     kinds = chosen_kinds(options.kinds)
     dice = random.Random(f"storm {options.seed}")
     try:
@@ -169,6 +172,10 @@ def run_storm(world: World, say: Say) -> Storm:
     finally:
         storm.weather.stop()
     return storm
+
+
+def _weather(world: World) -> Weather:
+    return Weather(world.fleet, world.tenancy, world.options.seed, lambda: int(world.rows(_WAITING)[0][0]))
 
 
 def _wait_for_orders(world: World, patience_s: float = 30.0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -129,12 +129,18 @@ def _open(
 
 @dataclass(slots=True)
 class Weather:
-    """Throws signals at the tenants, as the scan would raise them, a few every second, until it is told to stop."""
+    """Throws signals at the tenants, as the scan would raise them, a few every second, until it is told to stop.
+
+    No more than `waiting_most` jobs of theirs wait at a time: on a slow machine a queue would grow without end, and the
+    recovery would be measured behind it.
+    """
 
     fleet: Fleet
     tenancy: Tenancy
     seed: int
-    gap_s: float = 0.5
+    waiting: Callable[[], int]
+    waiting_most: int = 12
+    gap_s: float = 0.3
     thrown: int = 0
     _blowing: threading.Event = field(default_factory=threading.Event)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -166,8 +172,9 @@ class Weather:
             if not self._blowing.is_set():
                 continue
             try:
-                throw_signal(self.fleet, self.tenancy, dice)
-                self.thrown += 1
+                if self.waiting() < self.waiting_most:
+                    throw_signal(self.fleet, self.tenancy, dice)
+                    self.thrown += 1
             except TradewindsError as error:
                 # Servers and venue are down now and then: that is what the run is about.
                 log.info("no signal was thrown: %s", error)

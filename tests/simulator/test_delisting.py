@@ -10,7 +10,7 @@ from typing import Any
 import ccxt
 import pytest
 
-from simulator.delisting import set_status
+from simulator.delisting import deleverage, set_status
 from simulator.desk import place_algo, place_order
 from simulator.errors import VenueError
 from tests.simulator.conftest import client_of
@@ -118,3 +118,29 @@ def test_the_listing_tells_its_state_and_a_closed_one_is_gone(
 
 def test_a_malformed_wish_is_refused(listing: SimulatorProcess) -> None:
     assert listing.call("POST", "/simulator/instruments", {"symbol": "SOLUSDT"})["code"] == -1130
+
+
+def test_a_deleveraging_closes_what_is_held_and_leaves_its_stop_where_it_rests(stage: Stage) -> None:
+    last = stage.venue.last_price("BTCUSDT", stage.now_ms)
+    deleverage(stage.venue, stage.venue.accounts[KEY], "BTCUSDT", stage.now_ms)
+    fill = stage.venue.fills[KEY][-1]
+    assert fill.client_id.startswith("adl_autoclose")
+    assert (fill.side, fill.qty, fill.price) == ("SELL", Decimal("0.1"), last)
+    assert list(stage.venue.accounts[KEY].held()) == []
+    assert [algo.status for algo in stage.venue.open_algos["BTCUSDT"].values()] == ["NEW"]
+
+
+def test_nothing_is_deleveraged_where_nothing_is_held(stage: Stage) -> None:
+    with pytest.raises(VenueError) as caught:
+        deleverage(stage.venue, stage.venue.accounts[KEY], "ETHUSDT", stage.now_ms)
+    assert caught.value.code == -2022
+
+
+def test_the_worlds_own_route_deleverages_an_account(world: SimulatorProcess, api_key: str) -> None:
+    def ask(key: str, symbol: str) -> Any:
+        return world.call("POST", f"/simulator/accounts/{key}/deleverage", {"symbol": symbol}).get("code")
+
+    client_of(world, api_key).create_order("BTC/USDT:USDT", "market", "buy", 0.01)
+    assert [ask("nobody", "BTCUSDT"), ask(api_key, "FOOUSDT"), ask(api_key, "ETHUSDT")] == [-2015, -1121, -2022]
+    assert ask(api_key, "BTCUSDT") is None
+    assert world.statement(api_key)["positions"] == []

@@ -269,3 +269,11 @@ def test_two_clients_meet_only_their_own_faults(loaded: Any, healed: SimulatorPr
     calm = client_of(healed, f"{api_key}-calm")
     healed.fault("rest.before_accept", "reset", match=ORDER | {"api_key": api_key}, count=1)
     assert _buy(calm, "tw-calm")["status"] == "closed"
+
+
+def test_a_rate_limit_says_for_how_long_as_it_was_told_to(world: SimulatorProcess, venue: Any) -> None:
+    params = {"answer": "rate_limited", "retry_after": 2}
+    world.fault("rest.before_accept", "http", params=params, match={"path": "/fapi/v1/time"}, count=1)
+    with pytest.raises(ccxt.DDoSProtection):
+        venue.fetch_time()
+    assert venue.last_response_headers["Retry-After"] == "2"
