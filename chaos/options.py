@@ -19,7 +19,7 @@ class Options:
     tenants: int = 2
     replicas: int = 2
     round_size: int = 100
-    squall: int = 48
+    squall: int = 96
 
     def command(self) -> str:
         """What repeats this run."""

@@ -29,10 +29,12 @@ Say = Callable[[str], None]
 STUCK_S = 10.0
 DOUBT_S = 25.0
 QUIET_S = 75.0
-LANE_S = 5.0
+LANE_S = 10.0
 """A lane is full once its faults take about so long."""
 
 _SPREAD_S = 0.5
+_FIRST_S = 6.0
+"""Within so long of a squall's beginning those faults are armed that strike a request each."""
 _ORDERLY_S = 10.0
 _STUCK = """
     SELECT 'job ' || stage || ' ' || key || ' ' || outcome FROM jobs WHERE state = 'pending' AND available_at < %s
@@ -204,7 +206,7 @@ def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
 def _strike_all(storm: Storm, lane: list[tuple[int, Kind]]) -> None:
     for number, item in lane:
         dice = random.Random(f"fault {storm.world.options.seed} {number}")
-        time.sleep(dice.uniform(0.0, _SPREAD_S))
+        time.sleep(dice.uniform(0.0, _SPREAD_S if item.domain else _FIRST_S))
         _strike(storm, item, number, dice)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from chaos.crew import Crew, man
 from chaos.halts import Halts
 from chaos.options import Options
 from chaos.practice import PracticeVenue
-from chaos.proxy import Proxy, ProxyThread
+from chaos.proxy import HOST, Proxy, ProxyThread
 from chaos.tenants import Tenancy, open_tenants
 from cli.context import child_environ, settings_of_world
 from cli.worlds import World as Folder
@@ -32,6 +34,10 @@ from common.settings import PREFIX, Settings, read_settings
 T = TypeVar("T")
 
 _CONNECTIONS_MAX = 1000
+_NAMES = b"user\0postgres\0database\0postgres\0\0"
+_HELLO = struct.pack("!ii", 8 + len(_NAMES), 196_608) + _NAMES
+_ASKS_WHO = b"R"
+"""Postgres's protocol: the first message of a connection, and the first letter of the answer when there is a place."""
 
 PRACTICE_VISIBILITY_S = 6.0
 """The practice venue hides an order no longer than this; faults keep to it (`faults.LAG_S_MAX`)."""
@@ -83,20 +89,22 @@ class World:
             raise Transient(f"Postgres does not answer: {error}") from None
 
     def take_all_connections(self, seconds: float) -> int:
-        """Hold every connection that Postgres still grants and end some of the fleet's; how many were held."""
+        """Hold every connection that Postgres still grants, asked for and never let in; how many were held.
+
+        Who has sent the first message and does not answer the question for a password takes a place like anybody else.
+        """
         with ExitStack() as stack:
-            taken = 0
-            try:
-                while taken < _CONNECTIONS_MAX:
-                    stack.enter_context(
-                        psycopg.connect(self.postgres.url_superuser, autocommit=True, connect_timeout=3)
-                    )
-                    taken += 1
-            except psycopg.OperationalError as error:
-                if taken == 0:
+            for taken in range(_CONNECTIONS_MAX):
+                try:
+                    line = stack.enter_context(socket.create_connection((HOST, self.postgres.port), timeout=3))
+                    line.sendall(_HELLO)
+                    is_let_in = line.recv(1) == _ASKS_WHO
+                except OSError as error:
                     raise Transient(f"Postgres does not answer: {error}") from None
-            time.sleep(seconds)
-        return taken
+                if not is_let_in:
+                    time.sleep(seconds)
+                    return taken
+        raise Transient(f"Postgres grants more than {_CONNECTIONS_MAX} connections")
 
     @staticmethod
     def wire_name(symbol: str) -> str:

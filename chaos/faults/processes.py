@@ -10,9 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from chaos.crew import STAGES, Hand
-from chaos.faults.kind import kind
+from chaos.faults.kind import kind, wait_for
 from chaos.world import World, patiently
 from common.domain.errors import Transient
+
+_READY_S = 20.0
 
 
 @kind("kills", 1300, 0.9)
@@ -41,13 +43,14 @@ def worker_stop(world: World, dice: random.Random) -> str:
     return f"{hand.name} for {seconds:.1f} s"
 
 
-@kind("crew", 150, 4.0)
+@kind("deploy", 150, 12.0)
 def rolling_restart(world: World, dice: random.Random) -> str:
-    """SIGTERM of a stage's workers one after another, as a deployment does."""
+    """SIGTERM of a stage's workers one after another, each when the one before is ready, as a deployment does."""
     stage = dice.choice(STAGES)
     for hand in world.crew.of(stage):
         world.crew.retire([hand.name], 15.0)
         world.crew.recall([hand.name])
+        wait_for(lambda process=hand.process: "ready." in process.tail(50), _READY_S)  # type: ignore[misc]
     return stage
 
 
