@@ -116,8 +116,11 @@ class PracticeVenue:
         self.call("POST", f"/simulator/accounts/{api_key}/deleverage", {"symbol": symbol})
 
     def heal(self) -> None:
-        """Take all faults out of force."""
+        """Take all faults out of force and let every market trade."""
         self.call("DELETE", "/simulator/faults")
+        for symbol, status in self.call("GET", "/simulator/instruments")["instruments"].items():
+            if status != "TRADING":
+                self.list_as(symbol, "TRADING")
 
     def statement(self, api_key: str) -> dict[str, Any]:
         """All that ever happened in an account, as the venue knows it."""

@@ -86,6 +86,7 @@ class Storm:
     drawn: int = 0
     began_s: float = 0.0
     quiet_s: float = 0.0
+    lasting: list[threading.Thread] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -188,19 +189,24 @@ def _wait_for_orders(world: World, patience_s: float = 30.0) -> None:
 
 def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
     """Strike down every lane at once, and see how long the fleet takes to work again."""
-    threads = []
-    for lane in lanes:
+    threads: list[threading.Thread] = []
+    lasts = any(thread.is_alive() for thread in storm.lasting)
+    for lane in [lane for lane in lanes if not (lasts and lane[0].outlasts)]:
         numbered = []
         for item in lane:
             storm.drawn += 1
             numbered.append((storm.drawn, item))
-        threads.append(threading.Thread(target=_strike_all, args=(storm, numbered), daemon=True))
-    for thread in threads:
+        thread = threading.Thread(target=_strike_all, args=(storm, numbered), daemon=True)
         thread.start()
-    for thread in threads:
-        thread.join()
+        (storm.lasting if lane[0].outlasts else threads).append(thread)
+    _await(threads)
     seconds = storm.prober.measure()
     storm.say(f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s")
+
+
+def _await(threads: list[threading.Thread]) -> None:
+    while threads:
+        threads.pop().join()
 
 
 def _strike_all(storm: Storm, lane: list[tuple[int, Kind]]) -> None:
@@ -233,6 +239,7 @@ def _round(storm: Storm) -> None:
     storm.rounds += 1
     world, began = storm.world, storm.world.at()
     storm.weather.calm()
+    _await(storm.lasting)
     heal(world)
     storm.violations += _stuck(world)
     clocks = [hand.name for stage in ("beat", "stream", "accounts") for hand in world.crew.of(stage)]

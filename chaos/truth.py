@@ -200,8 +200,9 @@ def _cash(told: Mapping[str, Any], earned: Decimal) -> Iterator[str]:
     if any(Decimal(item["qty"]) for item in told["positions"]):
         return  # What an open position has earned is told by its entry price, which the venue rounds.
     wallet = Decimal(told["balances"][0]["wallet"])
-    if abs(BALANCE + earned - wallet) > PENNY:
-        yield f"I15: the wallet holds {wallet} and the ledger reckons {BALANCE + earned}"
+    paid_in = sum((Decimal(item["income"]) for item in told["income"] if item["incomeType"] == "TRANSFER"), Decimal(0))
+    if abs(paid_in + earned - wallet) > PENNY:
+        yield f"I15: the wallet holds {wallet} and the ledger reckons {paid_in + earned}"
 
 
 def _halted(world: World, account: Account, told: Mapping[str, Any], ours: Mapping[str, Row]) -> Iterator[str]:

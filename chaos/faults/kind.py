@@ -19,7 +19,8 @@ class Kind:
 
     `weight` is how often it is drawn, in ten thousand. Two of one `domain` never overlap; those without one do, for each
     strikes a request of its own. `takes_s` is about how long it keeps its domain busy. What `moves_time` comes last in its
-    domain, for nobody's clock can be compared with the venue's right after it.
+    domain, for nobody's clock can be compared with the venue's right after it. What `outlasts` its squall is not waited for:
+    the fleet has to work meanwhile.
     """
 
     name: str
@@ -28,16 +29,19 @@ class Kind:
     act: Act
     takes_s: float
     moves_time: bool
+    outlasts: bool
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def kind(domain: str, weight: int, takes_s: float = 1.0, *, moves_time: bool = False) -> Callable[[Act], Act]:
+def kind(
+    domain: str, weight: int, takes_s: float = 1.0, *, moves_time: bool = False, outlasts: bool = False
+) -> Callable[[Act], Act]:
     """Enter a kind of fault under its function's name."""
 
     def enter(act: Act) -> Act:
-        KINDS[act.__name__] = Kind(act.__name__, domain, weight, act, takes_s, moves_time)
+        KINDS[act.__name__] = Kind(act.__name__, domain, weight, act, takes_s, moves_time, outlasts)
         return act
 
     return enter

@@ -43,7 +43,7 @@ def worker_stop(world: World, dice: random.Random) -> str:
     return f"{hand.name} for {seconds:.1f} s"
 
 
-@kind("deploy", 150, 12.0)
+@kind("deploy", 150, 12.0, outlasts=True)
 def rolling_restart(world: World, dice: random.Random) -> str:
     """SIGTERM of a stage's workers one after another, each when the one before is ready, as a deployment does."""
     stage = dice.choice(STAGES)

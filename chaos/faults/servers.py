@@ -80,7 +80,7 @@ def postgres_lock(world: World, dice: random.Random) -> str:
     return f"for {seconds:.1f} s"
 
 
-@kind("postgres", 100, 2.0)
+@kind("postgres", 100, 4.0)
 def postgres_full(world: World, dice: random.Random) -> str:
     """Every connection that Postgres grants is taken, and the fleet has lost some of its own."""
     seconds = dice.uniform(0.5, 2.0)

@@ -42,6 +42,7 @@ def told(**changes: Any) -> dict[str, Any]:
         "fills": [fill()],
         "positions": [{"symbol": "BTCUSDT", "qty": "2"}],
         "balances": [{"wallet": str(BALANCE)}],
+        "income": [{"incomeType": "TRANSFER", "income": str(BALANCE)}, {"incomeType": "COMMISSION", "income": "-0.1"}],
     }
     return plain | changes
 
@@ -103,6 +104,9 @@ def test_money_is_reckoned_to_the_penny_once_nothing_is_held() -> None:
     flat = told(positions=[])
     assert list(truth._cash(flat, Decimal("0.009"))) == []
     assert len(list(truth._cash(flat, Decimal("0.02")))) == 1
+    lent = [*flat["income"], {"incomeType": "TRANSFER", "income": "-500"}]
+    assert len(list(truth._cash(flat | {"income": lent}, Decimal(0)))) == 1
+    assert list(truth._cash(flat | {"income": lent}, Decimal(500))) == []
     assert list(truth._cash(told(), Decimal("0.02"))) == []
 
 
