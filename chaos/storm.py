@@ -166,6 +166,8 @@ def run_storm(world: World, say: Say) -> Storm:
         checked = 0
         while len(storm.entries) < options.faults and not storm.violations:
             size = min(dice.randint((options.squall + 1) // 2, options.squall), options.faults - len(storm.entries))
+            # Some strike nobody: the last few of a run are not drawn one by one.
+            size = max(size, options.squall // 8)
             _squall(storm, draw_squall(dice, kinds, size))
             if len(storm.entries) - checked >= options.round_size or len(storm.entries) >= options.faults:
                 checked = len(storm.entries)

@@ -16,7 +16,7 @@ from common.domain.errors import Transient
 LAG_S_MAX = PRACTICE_VISIBILITY_S - 2.0
 """How long faults hide an order at most, in seconds of life: the venue keeps what its capability record promises."""
 
-STRIKE_S = 6.0
+STRIKE_S = 9.0
 """How long a fault waits for the request that it is to strike."""
 
 ORDER, ALGO = "/fapi/v1/order", "/fapi/v1/algoOrder"
