@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from chaos.faults.kind import kind, wait_for
-from chaos.faults.requests import STRIKE_S, has_struck, in_force
+from chaos.faults.requests import has_struck, in_force
 from chaos.world import World, patiently
 from common.bootstrap import SIMULATOR
 from common.domain.risk.book import HaltMode, HaltScope
@@ -16,6 +16,9 @@ from common.services.halts import halt, resume
 
 STEADY_S = 7.0
 """How long after the venue's clock was moved nobody's clock can be compared with it."""
+
+_RACE_S = 4.0
+"""How long an entry to take back is waited for, and then its cancellation."""
 
 
 def throw_halt(world: World, scope: HaltScope, subject: str, mode: HaltMode, until: Callable[[], object]) -> None:
@@ -63,7 +66,7 @@ def venue_cancel_race(world: World, dice: random.Random) -> str:
         in_force(world, "fill", "hold", count=1, match=entries, params=slow) as held,
         in_force(world, "cancel", how, count=1, match=entries, params=params) as raced,
     ):
-        if not wait_for(lambda: has_struck(world, held), STRIKE_S):
+        if not wait_for(lambda: has_struck(world, held), _RACE_S):
             return ""
         symbol = patiently(lambda: world.venue.strikes(held))[0]["symbol"]
         listed = next(item.symbol for item in world.tenancy.instruments if world.wire_name(item.symbol) == symbol)
@@ -72,6 +75,6 @@ def venue_cancel_race(world: World, dice: random.Random) -> str:
             HaltScope.INSTRUMENT,
             listed,
             HaltMode.CANCEL_ENTRIES,
-            lambda: wait_for(lambda: has_struck(world, raced), STRIKE_S),
+            lambda: wait_for(lambda: has_struck(world, raced), _RACE_S),
         )
         return f"{how} of {symbol} {params}" if has_struck(world, raced) else ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 from chaos.faults.kind import kind, wait_for
-from chaos.faults.requests import STRIKE_S, has_struck, in_force, strike
+from chaos.faults.requests import has_struck, in_force, strike
 from chaos.world import World, patiently
+
+_REFUSED_S = 5.0
 
 
 @kind("stream", 50, 0.5)
@@ -27,7 +29,7 @@ def stream_refused(world: World, dice: random.Random) -> str:
     """The websocket is cut, and not let in again at once."""
     with in_force(world, "ws.handshake", "refuse", count=dice.randint(1, 3)) as armed:
         told = strike(world, "ws.send", "disconnect")
-        is_refused = wait_for(lambda: has_struck(world, armed), STRIKE_S)
+        is_refused = wait_for(lambda: has_struck(world, armed), _REFUSED_S)
     return told if is_refused else ""
 
 
