@@ -61,7 +61,8 @@ def _run(options: Options, directory: Path) -> int:
     from chaos.world import open_world
 
     directory.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=directory / "chaos.log", level=logging.INFO)
+    logging.basicConfig(filename=directory / "chaos.log", level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,8 @@ from common.domain.errors import Transient
 from common.domain.job import Stage
 from common.domain.market import Timeframe
 from common.services.schedule_scans import request_scan
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
 _LOOK_S = 0.1
@@ -49,15 +52,17 @@ class Prober:
         began = time.monotonic()
         before = patiently(lambda: dict(self.world.rows(_VISITS)))
         jobs = patiently(self._ask, PATIENCE_S)
-        missing = "anything"
+        missing = ["anything"]
         while time.monotonic() - began < PATIENCE_S:
             found = self._missing(jobs, before)
+            taken = round(time.monotonic() - began, 3)
             if not found:
-                taken = round(time.monotonic() - began, 3)
                 self.seconds.append(taken)
-                self.slowest[missing] = self.slowest.get(missing, 0) + 1
+                self.slowest[missing[0]] = self.slowest.get(missing[0], 0) + 1
                 return taken
-            missing = found[0]
+            if found != missing:
+                log.info("%.1f s after the last fault there is still no %s", taken, ", ".join(found))
+            missing = found
             time.sleep(_LOOK_S)
         raise NotRecovered(f"after {PATIENCE_S:.0f} s there is still no {', '.join(self._missing(jobs, before))}")
 
