@@ -215,7 +215,11 @@ def _strike_all(storm: Storm, lane: list[tuple[int, Kind]]) -> None:
     for number, item in lane:
         dice = random.Random(f"fault {storm.world.options.seed} {number}")
         time.sleep(dice.uniform(0.0, _SPREAD_S if item.domain else _FIRST_S))
+        began = time.monotonic()
         _strike(storm, item, number, dice)
+        if (number, item) != lane[-1]:
+            # What is over at once, such as a kill, keeps its domain busy all the same.
+            time.sleep(max(0.0, began + item.takes_s - time.monotonic()))
 
 
 def _strike(storm: Storm, item: Kind, number: int, dice: random.Random) -> None:

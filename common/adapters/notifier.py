@@ -6,8 +6,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import apprise
-
 from common.domain.errors import InvalidInput, Transient
 from common.ports.notifier import Notifier
 
@@ -17,6 +15,13 @@ _TITLE_LENGTH_MAX = 200
 _BODY_LENGTH_MAX = 4000
 Channels = Callable[[str], Sequence[str]]
 """The channel addresses of a tenant (empty name = the operator), such as `tgram://token/chat` or `mailto://…`."""
+
+
+def _sender() -> Any:
+    # Loaded for the first alert: a process that is started again should not spend a tenth of its start on it.
+    import apprise
+
+    return apprise.Apprise()
 
 
 class LogNotifier:
@@ -31,7 +36,7 @@ class LogNotifier:
 class AppriseNotifier:
     """Sends alerts to a tenant's channels through Apprise; channel addresses hold secrets and are never shown."""
 
-    def __init__(self, channels: Channels, make: Callable[[], Any] = apprise.Apprise) -> None:
+    def __init__(self, channels: Channels, make: Callable[[], Any] = _sender) -> None:
         self._channels, self._make = channels, make
 
     def notify(self, tenant: str, kind: str, title: str, body: str) -> None:
