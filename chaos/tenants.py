@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 TIMEFRAME = "5m"
 BALANCE = Decimal(1_000_000)
-POSITIONS_MAX = 7
+POSITIONS_MAX = 5
 EXPOSURE_MAX = Decimal(2)
 
 LIMITS: dict[str, Any] = {

@@ -66,6 +66,7 @@ class PaperVenue:
         self._instruments: tuple[float, dict[str, Instrument]] = (float("-inf"), {})
         self._looks: dict[str, _Look] = {}
         self._timeframe: Timeframe | None = None
+        self._settled_at = float("-inf")
         self._lock = Lock()
 
     @property
@@ -201,9 +202,14 @@ class PaperVenue:
         return next((asset for asset in ("USDT", "USDC", "USD") if asset in settles), settles[0] if settles else "USDT")
 
     def _settle(self) -> PaperAccount:
-        """The account with everything booked that the market has done to it since the last look."""
+        """The account with everything booked that the market has done to it, up to half a second ago.
+
+        A monitor asks for every order and every holding in a row: only the first question looks at the markets.
+        """
         with self._book() as book:
             account = self._open(book)
+        if self._clock.monotonic() - self._settled_at <= _MARKET_FRESH_S:
+            return account
         since: dict[str, datetime] = {}
         for order in account.orders:
             looked_at = order.updated_at or order.created_at
@@ -224,6 +230,7 @@ class PaperVenue:
             outcome = matching.advance(account, seen, now)
             if not outcome.is_empty or outcome.account != account:
                 self._keep(book, outcome)
+        self._settled_at = self._clock.monotonic()
         return outcome.account
 
     @staticmethod

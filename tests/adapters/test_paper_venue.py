@@ -107,6 +107,20 @@ def test_looking_again_and_again_books_nothing_twice(house: House) -> None:
     assert len(looks[0]) == 2
 
 
+def test_questions_in_a_row_look_at_the_markets_once_and_later_ones_again(house: House) -> None:
+    house.place(intent())
+    house.place(stop("99"))
+    house.passes("99.5", "101")
+    venue = house.venue
+    found = [venue.find(stop("99")), *venue.open_orders()]
+    assert [item.status for item in found if item is not None] == [OrderStatus.ACCEPTED] * 2
+    assert (len(list(venue.positions())), len(house.market.asked)) == (1, 1)
+    house.passes("98", "101")
+    gone = venue.find(stop("99"))
+    assert gone is not None
+    assert (gone.status, len(house.market.asked)) == (OrderStatus.FILLED, 2)
+
+
 def test_a_market_without_minutes_is_looked_at_in_longer_candles(house: House) -> None:
     house.market.timeframe = "5m"
     house.place(intent())
