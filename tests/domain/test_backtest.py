@@ -6,6 +6,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from hypothesis import strategies as some
 
 from common.domain import strategies
 from common.domain.backtest import FRICTIONLESS, Assumptions, BacktestMarket, FundingRates, Setup, run
-from common.domain.backtest.account import Ledger, backtest_account
+from common.domain.backtest.account import Held, Ledger, backtest_account
 from common.domain.backtest.engine import Result
-from common.domain.backtest.leaving import find_leaving
+from common.domain.backtest.leaving import find_leaving, look_ahead
 from common.domain.backtest.market import with_fees
 from common.domain.backtest.reference import EVERY_RULE, reference_setup
 from common.domain.backtest.result import curve, equity_points, excursions, figures
@@ -28,7 +29,7 @@ from common.domain.performance import daily_returns
 from common.domain.position import CloseReason, Position
 from common.domain.risk.limits import FIELDS, PROFILES, Limits
 from common.domain.signal import ExitPlan, Side
-from common.domain.strategies.base import Entries, exact
+from common.domain.strategies.base import Entries, exact, exit_plan
 from tests.domain.features_candles import FIVE_MINUTES, bars, instrument, recorded, walk
 
 DECIMAL = Decimal
@@ -304,13 +305,21 @@ def test_the_reference_limits_set_every_rule():
     assert unset == ["kelly_share_max"]
 
 
-def open_position(side: Side, entry: Decimal, plan: ExitPlan, opened_at: datetime) -> Position:
-    account = backtest_account("simulator", "backtest")
-    return Position(
-        id=account.id, tenant_id=account.tenant_id, account_id=account.id, venue="simulator",
-        instrument="ETH/USDT:USDT", side=side, strategy="scripted", signal_id=None, leverage=1, exits=plan,
-        quantity=DECIMAL(1), opened_quantity=DECIMAL(1), entry_price=entry, best_price=entry, opened_at=opened_at,
+def held_from(place: BacktestMarket, bar: int, side: Side, plan: ExitPlan) -> Held:
+    return Held(
+        account=backtest_account("simulator", "backtest"), instrument=place.instrument, market=0, strategy="scripted",
+        signal_id=UUID(int=0), side=side, leverage=1, exits=plan, quantity=DECIMAL(1),
+        price=exact(place.columns.open[bar]), opened_at=place.opened_at(bar), opened_ms=int(place.columns.opened_at[bar]),
     )  # fmt: skip
+
+
+def entry_at(columns: Columns, bar: int, side: Side, plan: ExitPlan) -> Entries:
+    """The one entry on `bar` whose levels are those of `plan`."""
+    sides, distances = np.zeros(len(columns), np.int8), np.full((2, len(columns)), np.nan)
+    sides[bar] = side.sign
+    distances[0, bar] = side.sign * (columns.close[bar] - float(plan.stop))
+    distances[1, bar] = np.nan if plan.target is None else side.sign * (float(plan.target) - columns.close[bar])
+    return Entries(sides, np.ones(len(columns)), distances[0], distances[1], np.full(len(columns), np.nan))
 
 
 def left_bar_by_bar(place: BacktestMarket, position: Position, first: int) -> tuple[int, CloseReason] | None:
@@ -347,12 +356,38 @@ def test_the_bar_found_at_once_is_the_bar_at_which_the_live_rule_leaves(seed, si
         max_hold=None if hold is None else hold * timedelta(minutes=5),
         min_hold=None if least is None else least * timedelta(minutes=5),
     )
-    position = open_position(side, entry, plan, place.opened_at(5))
-    found = find_leaving(place, position, 5, [], FRICTIONLESS)
-    expected = left_bar_by_bar(place, position, 5)
+    held = held_from(place, 5, side, plan)
+    (ahead,) = look_ahead(place, entry_at(place.columns, 4, side, plan), np.array([4]), FRICTIONLESS)
+    found = find_leaving(place, held, 5, ahead, FRICTIONLESS)
+    expected = left_bar_by_bar(place, held.opened(), 5)
     decided_at = found.bar - 1 if found.at_open else found.bar
     is_end = expected is None or (expected[1] is CloseReason.TIME and expected[0] == len(place) - 1)
     assert (decided_at, found.reason) == ((len(place) - 1, CloseReason.MANUAL) if is_end else expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=some.integers(0, 1_000),
+    side=some.sampled_from(Side),
+    stop=some.integers(1, 60),
+    target=some.integers(1, 90),
+    slippage=some.integers(0, 20),
+    latency=some.integers(0, 300),
+)
+def test_no_bar_that_meets_a_level_drawn_from_the_fill_is_passed_over(seed, side, stop, target, slippage, latency):
+    place = market(walk(seed, 300))
+    entries = Entries(
+        np.full(300, side.sign, np.int8), np.ones(300), place.columns.close / 100, place.columns.close / 100,
+        np.full(300, np.nan), None, None, None, stop * DECIMAL("0.0002"), target * DECIMAL("0.0002"),
+    )  # fmt: skip
+    model = Assumptions(slippage_bps=DECIMAL(slippage), latency=timedelta(seconds=latency))
+    bars, tick = np.arange(100, 200), place.instrument.tick_size
+    for bar, ahead in zip(bars.tolist(), look_ahead(place, entries, bars, model), strict=True):
+        raw = exit_plan(entries, bar, side, exact(place.columns.close[bar]), tick)
+        price = place.fill_price(bar + 1, exact(place.columns.open[bar + 1]), side, True, model)
+        held = dataclasses.replace(held_from(place, bar + 1, side, raw.drawn_from(price, side, tick)), price=price)
+        near = ahead._replace(touched=bar + 1)
+        assert find_leaving(place, held, bar + 1, ahead, model) == find_leaving(place, held, bar + 1, near, model)
 
 
 def floor_trades(columns: Columns) -> list[tuple[int, int]]:

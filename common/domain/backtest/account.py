@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
 from common.domain.breaker import trip
+from common.domain.market import Instrument
 from common.domain.money import ZERO
-from common.domain.position import CloseReason, Position
+from common.domain.order import entry_order_id
+from common.domain.position import CloseReason, Position, position_id
 from common.domain.risk.book import Book, Environment, Exposure, Record, TradingState
 from common.domain.risk.limits import Limits
-from common.domain.signal import NAMESPACE
+from common.domain.signal import NAMESPACE, ExitPlan, LateId, Side
 from common.domain.tenant import Account
 
 RECENT = 50
@@ -33,32 +35,110 @@ def backtest_account(venue: str, profile: str) -> Account:
     return Account(account, tenant, "backtest", venue, Environment.BACKTEST, profile, is_reconciled=True)
 
 
-class Held(NamedTuple):
-    """One open position, its entry fee `paid` and how it counts against limits; `units` are signed base units."""
+@dataclass(slots=True, eq=False)
+class Held:
+    """One open position, as limits and exits look at it; the fleet's own Position is made of it where one is wanted.
 
-    position: Position
+    `price` is that of its entry and `paid` the fee of it; `notional`, `margin` and `risk` are what it counts as; `units`
+    are signed base units and `entry` the price again, in floats.
+    """
+
+    account: Account
+    instrument: Instrument
     market: int
-    exposure: Exposure
-    paid: Decimal
+    strategy: str
+    signal_id: UUID
+    side: Side
+    leverage: int
+    exits: ExitPlan
+    quantity: Decimal
+    price: Decimal
+    opened_at: datetime
     opened_ms: int
-    units: float
-    entry: float
+    paid: Decimal = field(init=False)
+    notional: Decimal = field(init=False)
+    margin: Decimal = field(init=False)
+    risk: Decimal = field(init=False)
+    units: float = field(init=False)
+    entry: float = field(init=False)
 
+    def __post_init__(self) -> None:
+        # As the store counts it: at its entry price, lost at its stop.
+        price, stop, fee = self.price, self.exits.stop, self.instrument.taker_fee
+        self.notional = notional = self.quantity * price
+        self.paid = notional * fee
+        self.margin = notional / self.leverage
+        self.risk = self.quantity * (abs(price - stop) + fee * (price + stop))
+        self.units, self.entry = float(self.quantity) * self.side.sign, float(price)
 
-class Sums(NamedTuple):
-    """What the exposures add up to, in the settle asset."""
+    @property
+    def exposure(self) -> Exposure:
+        """How it counts against limits."""
+        return Exposure(
+            instrument=self.instrument.symbol,
+            strategy=self.strategy,
+            side=self.side,
+            quantity=self.quantity,
+            notional=self.notional,
+            margin=self.margin,
+            is_position=True,
+            account_id=self.account.id,
+            risk=self.risk,
+        )
 
-    notional: Decimal = ZERO
-    margin: Decimal = ZERO
-    risk: Decimal = ZERO
+    def unrealised(self, mark: Decimal) -> Decimal:
+        """Its profit at price `mark`, before closing costs."""
+        return (mark - self.price) * self.quantity * self.side.sign
 
-    def plus(self, exposure: Exposure) -> Sums:
-        """With `exposure`."""
-        return Sums(self.notional + exposure.notional, self.margin + exposure.margin, self.risk + exposure.risk)
+    def opened(self) -> Position:
+        """The position while it is held."""
+        return Position(
+            id=self.position_id(),
+            tenant_id=self.account.tenant_id,
+            account_id=self.account.id,
+            venue=self.account.venue,
+            instrument=self.instrument.symbol,
+            side=self.side,
+            strategy=self.strategy,
+            signal_id=self.signal_id,
+            leverage=self.leverage,
+            exits=self.exits,
+            quantity=self.quantity,
+            opened_quantity=self.quantity,
+            entry_price=self.price,
+            best_price=self.price,
+            opened_at=self.opened_at,
+        )
 
-    def minus(self, exposure: Exposure) -> Sums:
-        """Without `exposure`."""
-        return Sums(self.notional - exposure.notional, self.margin - exposure.margin, self.risk - exposure.risk)
+    def closed(self, price: Decimal, fee: Decimal, funding: Decimal, reason: CloseReason, now: datetime) -> Position:
+        """The position once it was left at `price` at `now`."""
+        return Position(
+            id=self.position_id(),
+            tenant_id=self.account.tenant_id,
+            account_id=self.account.id,
+            venue=self.account.venue,
+            instrument=self.instrument.symbol,
+            side=self.side,
+            strategy=self.strategy,
+            signal_id=self.signal_id,
+            leverage=self.leverage,
+            exits=self.exits,
+            opened_quantity=self.quantity,
+            entry_price=self.price,
+            exit_price=price,
+            gross_profit=self.unrealised(price),
+            fees=self.paid + fee,
+            funding=funding,
+            best_price=self.price,
+            opened_at=self.opened_at,
+            closed_at=now,
+            close_reason=reason,
+        )
+
+    def position_id(self) -> UUID:
+        """Two digests, of which most runs never look at one."""
+        account, cause = self.account, self.signal_id
+        return LateId(lambda: position_id(entry_order_id(account.tenant_id, account.id, cause)))
 
 
 class Ledger:
@@ -68,8 +148,8 @@ class Ledger:
         self.account = account
         self.limits = limits
         self.wallet = equity
-        self.open: dict[int, Held] = {}
-        self.sums = Sums()
+        self.open: dict[Held, None] = {}
+        self.notional = self.margin = self.risk = ZERO
         self.by_strategy: dict[str, Decimal] = {}
         self.peak = equity
         self.day: int | None = None
@@ -101,27 +181,28 @@ class Ledger:
 
     def add(self, held: Held) -> None:
         """A position was opened: its entry fee is paid and it counts from now on."""
-        self.open[id(held)] = held
+        self.open[held] = None
         self.wallet -= held.paid
         self.paid += held.paid
-        self._count(held.exposure)
-
-    def _count(self, exposure: Exposure) -> None:
-        self.sums = self.sums.plus(exposure)
-        self.by_strategy[exposure.strategy] = self.by_strategy.get(exposure.strategy, ZERO) + exposure.notional
+        self.notional += held.notional
+        self.margin += held.margin
+        self.risk += held.risk
+        self.by_strategy[held.strategy] = self.by_strategy.get(held.strategy, ZERO) + held.notional
 
     def close(self, held: Held, closed: Position, now: datetime) -> None:
         """A position was closed at `now`: its result is booked. Call `look` afterwards."""
-        exposure = held.exposure
-        del self.open[id(held)]
-        self.sums = self.sums.minus(exposure)
-        self.by_strategy[exposure.strategy] -= exposure.notional
-        self.wallet += closed.net_profit + held.paid
+        del self.open[held]
+        self.notional -= held.notional
+        self.margin -= held.margin
+        self.risk -= held.risk
+        self.by_strategy[held.strategy] -= held.notional
+        net = closed.net_profit
+        self.wallet += net + held.paid
         self.paid -= held.paid
-        self.realised_today += closed.net_profit
+        self.realised_today += net
         # Results during a cool-down are forgiven, as those before it are.
         if self.cooling_until is None or now > self.cooling_until:
-            self._learn(closed.net_profit)
+            self._learn(net)
         rest = symbol_rest(closed, self.limits)
         if rest:
             self.symbol_cooling[closed.instrument] = now + rest
@@ -203,8 +284,8 @@ class Ledger:
             environment=Environment.BACKTEST,
             tenant_state=TradingState.ACTIVE,
             equity=equity,
-            available=equity - self.sums.margin,
-            exposures=tuple(held.exposure for held in self.open.values()),
+            available=equity - self.margin,
+            exposures=tuple(held.exposure for held in self.open),
             record=self.record(now, unrealised),
             halts=(),
             halt_epoch=0,
@@ -221,49 +302,3 @@ def symbol_rest(closed: Position, limits: Limits) -> timedelta | None:
     lost = closed.close_reason is CloseReason.STOP and closed.net_profit < ZERO
     rests = [limits.symbol_cooldown_min, limits.stop_cooldown_min] if lost else []
     return max((rest for rest in rests if rest is not None), default=None)
-
-
-def exposure_of(position: Position, fee_rate: Decimal) -> Exposure:
-    """An open position as it counts against limits, as the store counts it: at its entry price, lost at its stop."""
-    notional, stop = position.quantity * position.entry_price, position.exits.stop
-    lost = abs(position.entry_price - stop) + fee_rate * (position.entry_price + stop)
-    return Exposure(
-        instrument=position.instrument,
-        strategy=position.strategy,
-        side=position.side,
-        quantity=position.quantity,
-        notional=notional,
-        margin=notional / position.leverage,
-        is_position=True,
-        account_id=position.account_id,
-        risk=position.quantity * lost,
-    )
-
-
-def closed_position(
-    held: Held, price: Decimal, fee: Decimal, funding: Decimal, reason: CloseReason, now: datetime
-) -> Position:
-    """The position once it was left at `price` at `now`."""
-    position = held.position
-    return Position(
-        id=position.id,
-        tenant_id=position.tenant_id,
-        account_id=position.account_id,
-        venue=position.venue,
-        instrument=position.instrument,
-        side=position.side,
-        strategy=position.strategy,
-        signal_id=position.signal_id,
-        leverage=position.leverage,
-        exits=position.exits,
-        opened_quantity=position.opened_quantity,
-        entry_price=position.entry_price,
-        exit_price=price,
-        gross_profit=(price - position.entry_price) * position.quantity * position.side.sign,
-        fees=held.paid + fee,
-        funding=funding,
-        best_price=position.best_price,
-        opened_at=position.opened_at,
-        closed_at=now,
-        close_reason=reason,
-    )

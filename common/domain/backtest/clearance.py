@@ -16,10 +16,10 @@ from common.domain.backtest.account import MINIMUM_SAMPLE, Ledger
 from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
 from common.domain.market import Instrument, InstrumentStatus
 from common.domain.money import ZERO
-from common.domain.risk.caps import Terms, base_of, leverage_limit, terms_of
+from common.domain.risk.caps import Terms, leverage_limit, terms_of
 from common.domain.risk.limits import CORRELATED, MAJORS, Limits
 from common.domain.risk.rulebook import EDGE_SHARE
-from common.domain.signal import ExitPlan, Side
+from common.domain.signal import Side
 from common.domain.strategies.base import Entries
 
 MARGIN = 1e-7
@@ -32,10 +32,10 @@ Flags = npt.NDArray[np.bool_]
 
 
 class Cleared(NamedTuple):
-    """An entry that the judge would approve: exactly this quantity, on these terms."""
+    """An entry that the judge would approve: exactly this quantity, at this leverage."""
 
     quantity: Decimal
-    terms: Terms
+    leverage: int
 
 
 class Stacked(NamedTuple):
@@ -64,7 +64,7 @@ def clear_markets(
     fine &= _above(market.volume_ratio[bars], limits.volume_ratio_min, unknown=True)
     fine &= _below(market.atr[bars] / close * 1e4, limits.atr_bps_max, unknown=True)
     if limits.atr_ratio_max is not None:
-        fine &= _below(market.atr[bars] / market.atr_medians(bars), limits.atr_ratio_max, unknown=True)
+        fine &= _ratio_is_below(market, bars, limits.atr_ratio_max)
     fine &= ~market.gaps(bars, assumptions)
     stop, target, confidence = entries.stop[bars], entries.target[bars], entries.confidence[bars]
     risk, reward = stop + spread + 2 * tick, target - spread - 2 * tick
@@ -76,6 +76,16 @@ def clear_markets(
     if limits.edge_margin_bps_min is not None:
         fine &= _above(way / close * 1e4 * share - cost, limits.edge_margin_bps_min)
     fine &= _above(confidence - 1e-4, limits.confidence_min)
+    return fine
+
+
+def _ratio_is_below(market: BacktestMarket, bars: Bars, limit: Decimal) -> Flags:
+    """Whether the ATR is less than `limit` times its median, or one of them is not known."""
+    atr = market.atr[bars]
+    # No median is below the least of its window, which is far quicker to find; it decides most bars.
+    fine = _below(atr / market.atr_least(bars), limit)
+    open_ = np.flatnonzero(~fine)
+    fine[open_] = _below(atr[open_] / market.atr_medians(bars[open_]), limit, unknown=True)
     return fine
 
 
@@ -103,8 +113,9 @@ def _above(values: npt.NDArray[np.float64], limit: Decimal | int | None, *, unkn
 
 
 class Grid(NamedTuple):
-    """What an instrument's own filters and limits are, in floats; `quantity` is the most of it that may be held."""
+    """What is asked of every entry on one instrument, once, most of it in floats; `quantity` is the most that may be held."""
 
+    instrument: Instrument
     step: float
     quantity: float
     leverage: float
@@ -112,13 +123,17 @@ class Grid(NamedTuple):
     is_major: bool
     least_quantity: Decimal
     least_notional: Decimal
+    needs_judge: bool
 
     @classmethod
-    def of(cls, instrument: Instrument, limits: Limits) -> Grid:
-        """The grid of `instrument` under `limits`."""
+    def of(cls, market: BacktestMarket, limits: Limits) -> Grid:
+        """The grid of `market` under `limits`; a size that depends on past payoffs, or funding, always needs the judge."""
+        instrument = market.instrument
         held = limits.btc_quantity_max if instrument.base == "BTC" else None
         largest = float(instrument.max_quantity)
+        pays_funding = market.funding is not None and limits.funding_bps_max is not None
         return cls(
+            instrument=instrument,
             step=float(instrument.step_size),
             quantity=largest if held is None else min(largest, float(held)),
             leverage=float(leverage_limit(instrument, limits)),
@@ -126,21 +141,19 @@ class Grid(NamedTuple):
             is_major=instrument.base in MAJORS,
             least_quantity=instrument.min_quantity + instrument.step_size,
             least_notional=max(instrument.min_notional, limits.notional_min or ZERO),
+            needs_judge=pays_funding or limits.kelly_share_max is not None,
         )
 
 
 class Asked(NamedTuple):
-    """One entry to clear: `price` is the best price of the assumed book, `depth` what lies there."""
+    """One entry to clear: `share` of the equity at risk, `price` the best of the assumed book, `depth` what lies there."""
 
-    market: BacktestMarket
     strategy: str
     side: Side
-    confidence: Decimal
+    share: float
     price: Decimal
-    exits: ExitPlan
+    stop: Decimal
     depth: Decimal
-    grid: Grid
-    pays_funding: bool
 
 
 class Standing(NamedTuple):
@@ -167,7 +180,6 @@ class Bounds:
     """The limits that are asked at every entry, in floats; infinite where not set."""
 
     limits: Limits
-    needs_judge: bool
     multiple: float
     major_multiple: float
     notional: float
@@ -185,7 +197,7 @@ class Bounds:
 
     @classmethod
     def of(cls, limits: Limits) -> Bounds:
-        """The bounds of `limits`; a size that depends on past payoffs always needs the judge."""
+        """The bounds of `limits`."""
 
         def most(limit: Decimal | None) -> float:
             return math.inf if limit is None else float(limit)
@@ -195,7 +207,6 @@ class Bounds:
 
         return cls(
             limits=limits,
-            needs_judge=limits.kelly_share_max is not None,
             multiple=most(limits.notional_equity_max),
             major_multiple=most(limits.major_notional_equity_max),
             notional=most(limits.notional_max),
@@ -206,45 +217,46 @@ class Bounds:
             daily_loss=most(limits.daily_loss_max),
             daily_loss_amount=most(limits.daily_loss_amount_max),
             drawdown=most(limits.drawdown_max),
-            win_rate=least(limits.win_rate_min),
+            # No rate is below nothing: such a floor is none.
+            win_rate=least(limits.win_rate_min or None),
             sharpe=least(limits.sharpe_min),
             samples=max(limits.samples_min or 0, MINIMUM_SAMPLE),
             consecutive_losses=limits.consecutive_losses_max,
         )
 
 
-def clear(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing) -> Cleared | Stacked | None:
+def clear(asked: Asked, grid: Grid, ledger: Ledger, bounds: Bounds, standing: Standing) -> Cleared | Stacked | None:
     """What the judge would say where it is beyond doubt, else None.
 
     Only for entries whose market is clear (`clear_markets`), and for accounts that are active, reconciled, without halts
     and without an advisor, as those of a backtest are.
     """
-    instrument, limits = asked.market.instrument, bounds.limits
-    if asked.pays_funding or bounds.needs_judge or standing.equity <= 0:
+    instrument, limits = grid.instrument, bounds.limits
+    if grid.needs_judge or standing.equity <= 0:
         return None
     if not _record_is_clear(instrument.symbol, ledger, bounds, standing):
         return None
-    leverage = sizing.leverage_for(instrument, asked.price, asked.exits.stop, limits)
-    terms = terms_of(instrument, asked.strategy, asked.price, asked.exits.stop, leverage, limits)
-    quantity = _quantity(asked, ledger, bounds, standing, terms)
-    if quantity is None or not _is_large_enough(quantity, asked):
+    leverage = sizing.leverage_for(instrument, asked.price, asked.stop, limits)
+    terms = terms_of(instrument, asked.strategy, asked.price, asked.stop, leverage, limits)
+    quantity = _quantity(asked, grid, ledger, bounds, standing, terms)
+    if quantity is None or not _is_large_enough(quantity, asked, grid):
         return None
     if asked.side in standing.sides:
         return Stacked()
     if standing.sides or not _correlation_is_clear(instrument, ledger, limits):
         return None
-    return Cleared(quantity, terms) if _rate_is_clear(ledger, limits, standing.now) else None
+    return Cleared(quantity, leverage) if _rate_is_clear(ledger, limits, standing.now) else None
 
 
 def _correlation_is_clear(instrument: Instrument, ledger: Ledger, limits: Limits) -> bool:
     limit = limits.correlated_count_max
     if limit is None or len(ledger.open) < limit or instrument.base not in CORRELATED:
         return True
-    return 1 + sum(base_of(held.position.instrument) in CORRELATED for held in ledger.open.values()) <= limit
+    return 1 + sum(held.instrument.base in CORRELATED for held in ledger.open) <= limit
 
 
-def _is_large_enough(quantity: Decimal, asked: Asked) -> bool:
-    grid, spare = asked.grid, quantity - asked.market.instrument.step_size
+def _is_large_enough(quantity: Decimal, asked: Asked, grid: Grid) -> bool:
+    spare = quantity - grid.instrument.step_size
     return quantity >= grid.least_quantity and spare * asked.price > grid.least_notional and quantity <= asked.depth
 
 
@@ -277,45 +289,45 @@ def rates_are_clear(ledger: Ledger, bounds: Bounds) -> bool:
         return True
     if ledger.recent_wins / count < bounds.win_rate + MARGIN:
         return False
+    if bounds.sharpe == -math.inf:
+        return True
     total, squares = float(ledger.recent_sum), float(ledger.recent_squares)
     mean = total / count
     variance = (squares - mean * total) / (count - 1)
     # Where the results hardly vary, the difference above has lost the digits that would decide.
     is_sound = variance > 1e-6 * squares
-    floor = bounds.sharpe + MARGIN * max(1.0, abs(bounds.sharpe)) if bounds.sharpe > -math.inf else -math.inf
-    return floor == -math.inf or (is_sound and mean / math.sqrt(variance) > floor)
+    return is_sound and mean / math.sqrt(variance) > bounds.sharpe + MARGIN * max(1.0, abs(bounds.sharpe))
 
 
-def _quantity(asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms) -> Decimal | None:
+def _quantity(
+    asked: Asked, grid: Grid, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
+) -> Decimal | None:
     """The quantity that sizing would give, when floats are sure of it; None when not, or when a limit has no room."""
     low = high = math.inf
-    for whole, used, per_unit in _rooms(asked, ledger, bounds, standing, terms):
+    for whole, used, per_unit in _rooms(asked, grid, ledger, bounds, standing, terms):
         # An infinite bound has an infinite doubt: neither comparison holds, where min() would hand on a NaN.
         room, doubt = (whole - used) / per_unit, ROUNDING * (whole + used) / per_unit
         if room - doubt < low:  # noqa: PLR1730
             low = room - doubt
         if room + doubt < high:  # noqa: PLR1730
             high = room + doubt
-    step = asked.grid.step
-    steps = math.floor(low / step * (1 - ROUNDING))
-    if steps < 1 or steps != math.floor(high / step * (1 + ROUNDING)):
+    steps = math.floor(low / grid.step * (1 - ROUNDING))
+    if steps < 1 or steps != math.floor(high / grid.step * (1 + ROUNDING)):
         return None
-    return steps * terms.instrument.step_size
+    return steps * grid.instrument.step_size
 
 
 def _rooms(
-    asked: Asked, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
+    asked: Asked, grid: Grid, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
 ) -> tuple[tuple[float, float, float], ...]:
     """(limit, used, what one unit adds) of everything that bounds a size, as `sizing` and `caps` count it."""
-    grid, equity, limits = asked.grid, standing.equity, bounds.limits
-    worst, unit_risk = float(terms.worst_price), float(terms.unit_risk)
+    equity, worst, unit_risk = standing.equity, float(terms.worst_price), float(terms.unit_risk)
     per_margin = worst / terms.leverage
     start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else equity
     lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised)) + standing.risk
-    budget = equity * float(sizing.risk_fraction(limits, asked.confidence, None, None))
     multiple = bounds.major_multiple if grid.is_major else bounds.multiple
     return (
-        (budget, 0.0, unit_risk),
+        (asked.share * equity, 0.0, unit_risk),
         # Approximate where some is held; such an entry is stacked or goes to the judge.
         (grid.quantity, standing.in_symbol / worst, 1.0),
         (grid.leverage * equity, standing.notional, worst),

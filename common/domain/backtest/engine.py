@@ -14,14 +14,9 @@ from uuid import UUID
 import numpy as np
 
 from common.domain import features as feature_room
+from common.domain import sizing
 from common.domain.advice import Advice
-from common.domain.backtest.account import (
-    Held,
-    Ledger,
-    backtest_account,
-    closed_position,
-    exposure_of,
-)
+from common.domain.backtest.account import Held, Ledger, backtest_account
 from common.domain.backtest.clearance import (
     MARGIN,
     Asked,
@@ -35,14 +30,13 @@ from common.domain.backtest.clearance import (
     rates_are_clear,
 )
 from common.domain.backtest.counsel import Counsel
-from common.domain.backtest.leaving import Leaving, find_leaving
-from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, Times, moment
+from common.domain.backtest.leaving import Ahead, Leaving, find_leaving, look_ahead
+from common.domain.backtest.market import Assumptions, BacktestMarket, Bars, moment
 from common.domain.errors import InvalidInput
 from common.domain.indicators.series import Series
 from common.domain.market import EPOCH, MarketState
 from common.domain.money import ONE, ZERO, round_to
-from common.domain.order import entry_order_id
-from common.domain.position import Position, position_id
+from common.domain.position import Position
 from common.domain.risk.book import Book
 from common.domain.risk.judge import Assessment, Proposal, assessments, context_of, judge, propose
 from common.domain.risk.limits import Limits
@@ -119,7 +113,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A strategy's entries on a market, with what is asked of them again and again."""
+    """A strategy's entries on a market, with what is asked of them again and again.
+
+    `shares` are the fractions of equity that each of `bars` is worth risking, `ahead` what lies ahead of an entry on it.
+    """
 
     market: int
     strategy: int
@@ -127,10 +124,9 @@ class Prepared:
     entries: Entries
     bars: Bars
     is_clear: list[bool]
-    confidences: list[Decimal]
+    shares: list[float]
     holds: Holds
-    leaves_long: list[int]
-    leaves_short: list[int]
+    ahead: list[Ahead]
 
 
 @dataclass(slots=True)
@@ -185,10 +181,9 @@ def _prepared(setup: Setup) -> dict[tuple[int, int], Prepared]:
                 entries,
                 bars,
                 fine.tolist(),
-                _confidences(entries.confidence[bars]),
+                _shares(entries.confidence[bars], setup.limits),
                 _holds(entries, setup.limits),
-                [] if entries.leaves_long is None else np.flatnonzero(entries.leaves_long).tolist(),
-                [] if entries.leaves_short is None else np.flatnonzero(entries.leaves_short).tolist(),
+                look_ahead(market, entries, bars, setup.assumptions),
             )
     return found
 
@@ -203,10 +198,15 @@ def _candidates(setup: Setup, market: BacktestMarket, entries: Entries) -> Bars:
     return bars[market.columns.opened_at[bars] >= first]
 
 
-def _confidences(values: Series) -> list[Decimal]:
-    """Each as a signal states it; most strategies have few different ones."""
-    stated = {value: round_to(exact(min(max(value, 0.0), 1.0)), CONFIDENCE_STEP) for value in set(values.tolist())}
-    return [stated[value] for value in values.tolist()]
+def _shares(confidences: Series, limits: Limits) -> list[float]:
+    """Of the confidences as signals state them; most strategies have few different ones."""
+    shares = {value: _share(value, limits) for value in set(confidences.tolist())}
+    return [shares[value] for value in confidences.tolist()]
+
+
+def _share(confidence: float, limits: Limits) -> float:
+    stated = round_to(exact(min(max(confidence, 0.0), 1.0)), CONFIDENCE_STEP)
+    return float(sizing.risk_fraction(limits, stated, None, None))
 
 
 def _holds(entries: Entries, limits: Limits) -> Holds:
@@ -251,17 +251,20 @@ class Marks:
         starts = [int(market.columns.opened_at[0]) for market in markets if len(market)]
         ends = [int(market.columns.opened_at[-1]) + market.step_ms for market in markets if len(market)]
         self.start = min(starts, default=0)
-        moments = np.arange(self.start, max(ends, default=0) + self.step, self.step)
-        self.closes = [self._closes(market, moments) for market in markets]
+        count = (max(ends, default=0) - self.start) // self.step + 1
+        self.closes = [memoryview(self._closes(market, count)) for market in markets]
 
-    def _closes(self, market: BacktestMarket, moments: Times) -> Series:
-        columns = market.columns
-        bars = np.searchsorted(columns.opened_at + market.step_ms, moments, side="right") - 1
-        return np.where(bars >= 0, columns.close[np.clip(bars, 0, None)], np.nan) if len(market) else np.empty(0)
+    def _closes(self, market: BacktestMarket, count: int) -> Series:
+        if not len(market):
+            return np.empty(0)
+        places = -((self.start - market.columns.opened_at - market.step_ms) // self.step)
+        # From the place of its close on a bar is the last that has closed, until the place of the next.
+        lasts = np.diff(places, append=count)
+        return np.concatenate((np.full(int(places[0]), np.nan), np.repeat(market.columns.close, lasts)))
 
     def at(self, market: int, at_ms: int) -> float:
         """Close of the last bar of `market` that had closed at `at_ms`; NaN before the first."""
-        return self.closes[market].item(self.place(at_ms))
+        return self.closes[market][self.place(at_ms)]
 
     def place(self, at_ms: int) -> int:
         """Where `at_ms` lies in every market's closes."""
@@ -287,7 +290,7 @@ class _Run:
         self.judged = 0
         self.unanswered = 0
         self.pairs = 0
-        self.grids = [Grid.of(market.instrument, setup.limits) for market in setup.markets]
+        self.grids = [Grid.of(market, setup.limits) for market in setup.markets]
         self.frames = [str(market.columns.timeframe) for market in setup.markets]
 
     def result(self) -> Result:
@@ -313,21 +316,20 @@ class _Run:
             self.leave(at_ms, held, leaving)
 
     def leave(self, at_ms: int, held: Held, leaving: Leaving) -> None:
-        market, position = self.setup.markets[held.market], held.position
-        now = moment(at_ms)
-        fee = leaving.price * position.quantity * market.instrument.taker_fee
-        funding = market.funding_paid(position.side, position.quantity, held.opened_ms, at_ms)
-        closed = closed_position(held, leaving.price, fee, funding, leaving.reason, now)
+        market, now, ledger = self.setup.markets[held.market], moment(at_ms), self.ledger
+        fee = leaving.price * held.quantity * held.instrument.taker_fee
+        funding = market.funding_paid(held.side, held.quantity, held.opened_ms, at_ms)
+        closed = held.closed(leaving.price, fee, funding, leaving.reason, now)
         here = self.held_in[held.market]
         here.remove(held)
-        self.pairs -= not any(other.position.side is position.side for other in here)
-        if self.ledger.is_new_day(now):
+        self.pairs -= held.side not in [other.side for other in here]
+        if ledger.is_new_day(now):
             self.begin_day(at_ms, now)
-        self.ledger.close(held, closed, now)
+        ledger.close(held, closed, now)
         profit = self.guess(at_ms)
         self.watch(at_ms, profit)
-        if self.judge_all or may_trip(self.ledger, self.bounds, profit):
-            self.ledger.look(now, self.unrealised(at_ms))
+        if self.judge_all or may_trip(ledger, self.bounds, profit):
+            ledger.look(now, self.unrealised(at_ms))
         self.positions.append(closed)
 
     def begin_day(self, at_ms: int, now: datetime) -> None:
@@ -344,45 +346,54 @@ class _Run:
     def guess(self, at_ms: int) -> float:
         """Profit of what is held at the last closes, in floats."""
         closes, place, total = self.marks.closes, self.marks.place(at_ms), 0.0
-        for held in self.ledger.open.values():
+        for held in self.ledger.open:
             if held.opened_ms < at_ms:
-                total += (closes[held.market].item(place) - held.entry) * held.units
+                total += (closes[held.market][place] - held.entry) * held.units
         return total
 
     def unrealised(self, at_ms: int) -> Decimal:
         """Profit of what is held at the last closes; a position that opens at this very moment has none yet."""
-        held = [item for item in self.ledger.open.values() if item.opened_ms < at_ms]
-        return sum((item.position.unrealised(exact(self.marks.at(item.market, at_ms))) for item in held), ZERO)
+        held = [item for item in self.ledger.open if item.opened_ms < at_ms]
+        return sum((item.unrealised(exact(self.marks.at(item.market, at_ms))) for item in held), ZERO)
 
     def decide(self, at_ms: int, item: Prepared, order: int) -> None:
         market, bar = self.setup.markets[item.market], item.bars.item(order)
-        now = moment(at_ms)
+        now, tick = moment(at_ms), market.instrument.tick_size
         side = Side.LONG if item.entries.side.item(bar) > 0 else Side.SHORT
-        price = round_to(exact(market.columns.close.item(bar)), market.instrument.tick_size)
-        plan = exit_plan(item.entries, bar, side, price, market.instrument.tick_size, item.holds)
+        close = exact(market.columns.close.item(bar))
+        plan = exit_plan(item.entries, bar, side, round_to(close, tick), tick, item.holds)
         if plan is None:
             return
         if self.ledger.is_new_day(now):
             self.begin_day(at_ms, now)
         profit = self.guess(at_ms)
         self.watch(at_ms, profit)
-        verdict = self.verdict(at_ms, now, item, order, side, plan, profit)
+        verdict = self.verdict(at_ms, now, item, order, side, close, plan, profit)
         if isinstance(verdict, Veto):
             self.decisions.append(Decided(item.market, item.strategy, bar, VETOED, verdict))
             return
-        outcome = self.enter(now, item, bar, side, verdict)
+        outcome = self.enter(now, item, order, side, verdict)
         self.decisions.append(Decided(item.market, item.strategy, bar, outcome, None, verdict.quantity))
 
     def verdict(
-        self, at_ms: int, now: datetime, item: Prepared, order: int, side: Side, plan: ExitPlan, profit: float
+        self,
+        at_ms: int,
+        now: datetime,
+        item: Prepared,
+        order: int,
+        side: Side,
+        close: Decimal,
+        plan: ExitPlan,
+        profit: float,
     ) -> Approval | Veto:
         bar = item.bars.item(order)
         is_watched = self.witness is not None and (item.market, item.strategy, bar) in self.witness.wanted
         if item.is_clear[order] and not self.judge_all and not is_watched and self.is_confirmed(item, bar):
-            asked = self.asked(item, order, bar, side, plan)
-            found = clear(asked, self.ledger, self.bounds, self.standing(now, item, profit))
+            asked = self.asked(item, order, bar, side, close, plan)
+            grid = self.grids[item.market]
+            found = clear(asked, grid, self.ledger, self.bounds, self.standing(now, item, profit))
             if isinstance(found, Cleared):
-                return Approval(found.quantity, found.terms.leverage, plan)
+                return Approval(found.quantity, found.leverage, plan)
             if isinstance(found, Stacked):
                 return Veto(Level.RULEBOOK, Rule.STACKED_POSITION, ONE, ZERO, "positions", STACKED)
         return self.judge(at_ms, now, item, bar)
@@ -418,20 +429,13 @@ class _Run:
             return Approval(intent.quantity, intent.leverage, proposal.exits)
         return verdict
 
-    def asked(self, item: Prepared, order: int, bar: int, side: Side, plan: ExitPlan) -> Asked:
+    def asked(self, item: Prepared, order: int, bar: int, side: Side, close: Decimal, plan: ExitPlan) -> Asked:
         market, assumptions = self.setup.markets[item.market], self.setup.assumptions
-        bid, ask = market.best(bar, assumptions)
-        return Asked(
-            market,
-            self.setup.strategies[item.strategy].name,
-            side,
-            item.confidences[order],
-            ask if side is Side.LONG else bid,
-            plan,
-            market.level_quantity(bar, assumptions),
-            self.grids[item.market],
-            market.funding is not None and self.setup.limits.funding_bps_max is not None,
-        )
+        bid, ask = market.around(close, assumptions)
+        price = ask if side is Side.LONG else bid
+        stop = plan.stop if plan.stop_fraction is None else plan.drawn_from(price, side, market.instrument.tick_size).stop
+        depth = market.level_quantity(bar, assumptions)
+        return Asked(self.setup.strategies[item.strategy].name, side, item.shares[order], price, stop, depth)
 
     def standing(self, now: datetime, item: Prepared, profit: float) -> Standing:
         ledger, here = self.ledger, self.held_in[item.market]
@@ -440,78 +444,51 @@ class _Run:
             now,
             float(ledger.wallet) + profit,
             profit,
-            float(ledger.sums.notional),
-            float(ledger.sums.margin),
-            float(ledger.sums.risk),
-            float(sum(held.exposure.notional for held in here)),
+            float(ledger.notional),
+            float(ledger.margin),
+            float(ledger.risk),
+            float(sum([held.notional for held in here])),
             float(ledger.by_strategy.get(strategy, ZERO)),
-            tuple([held.position.side for held in here]),
+            tuple([held.side for held in here]),
             self.pairs,
         )
 
-    def enter(self, now: datetime, item: Prepared, bar: int, side: Side, approval: Approval) -> str:
+    def enter(self, now: datetime, item: Prepared, order: int, side: Side, approval: Approval) -> str:
         """Fill an approved entry at the next open and find out at once how it will end; returns its outcome."""
-        setup, market = self.setup, self.setup.markets[item.market]
-        instrument, columns = market.instrument, market.columns
+        setup, market, bar = self.setup, self.setup.markets[item.market], item.bars.item(order)
+        columns, assumptions, entry_bar = market.columns, setup.assumptions, bar + 1
         self.ledger.ordered(now)
-        entry_bar = bar + 1
-        if not setup.assumptions.gaps_are_outages and market.opened_at(entry_bar) >= now + setup.expires_in:
+        opened_ms = columns.opened_at.item(entry_bar)
+        opened_at = moment(opened_ms)
+        if not assumptions.gaps_are_outages and opened_at >= now + setup.expires_in:
             return EXPIRED
-        quantity = market.fillable(entry_bar, approval.quantity, setup.assumptions)
+        quantity = market.fillable(entry_bar, approval.quantity, assumptions)
         if quantity <= ZERO:
             return UNFILLED
-        price = market.fill_price(entry_bar, exact(columns.open.item(entry_bar)), side, True, setup.assumptions)
-        position = self.opened(item, bar, entry_bar, side, approval, quantity, price)
-        leaves = item.leaves_long if side is Side.LONG else item.leaves_short
-        leaving = find_leaving(market, position, entry_bar, leaves, setup.assumptions)
+        price = market.fill_price(entry_bar, exact(columns.open.item(entry_bar)), side, True, assumptions)
         held = Held(
-            position,
-            item.market,
-            exposure_of(position, instrument.taker_fee),
-            price * quantity * instrument.taker_fee,
-            columns.opened_at.item(entry_bar),
-            float(quantity) * side.sign,
-            float(price),
+            account=self.ledger.account,
+            instrument=market.instrument,
+            market=item.market,
+            strategy=setup.strategies[item.strategy].name,
+            # A digest, of which most runs never look at one.
+            signal_id=LateId(lambda: self.signal_id(item.market, item.strategy, bar)),
+            side=side,
+            leverage=approval.leverage,
+            exits=approval.exits.drawn_from(price, side, market.instrument.tick_size),
+            quantity=quantity,
+            price=price,
+            opened_at=opened_at,
+            opened_ms=opened_ms,
         )
+        leaving = find_leaving(market, held, entry_bar, item.ahead[order], assumptions)
         self.ledger.add(held)
         here = self.held_in[item.market]
-        self.pairs += not any(other.position.side is side for other in here)
+        self.pairs += side not in [other.side for other in here]
         here.append(held)
         at_ms = columns.opened_at.item(leaving.bar) + (0 if leaving.at_open else market.step_ms)
         heapq.heappush(self.endings, (at_ms, int(leaving.at_open), len(self.decisions), held, leaving))
         return FILLED
-
-    def opened(
-        self,
-        item: Prepared,
-        bar: int,
-        entry_bar: int,
-        side: Side,
-        approval: Approval,
-        quantity: Decimal,
-        price: Decimal,
-    ) -> Position:
-        market, strategy = self.setup.markets[item.market], self.setup.strategies[item.strategy]
-        symbol, account = market.instrument.symbol, self.ledger.account
-        cause = LateId(lambda: self.signal_id(item.market, item.strategy, bar))
-        return Position(
-            # Three digests a trade, of which most runs never look at one.
-            id=LateId(lambda: position_id(entry_order_id(account.tenant_id, account.id, cause))),
-            tenant_id=account.tenant_id,
-            account_id=account.id,
-            venue=self.venue,
-            instrument=symbol,
-            side=side,
-            strategy=strategy.name,
-            signal_id=cause,
-            leverage=approval.leverage,
-            exits=approval.exits.drawn_from(price, side, market.instrument.tick_size),
-            quantity=quantity,
-            opened_quantity=quantity,
-            entry_price=price,
-            best_price=price,
-            opened_at=market.opened_at(entry_bar),
-        )
 
 
 def may_trip(ledger: Ledger, bounds: Bounds, unrealised: float) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from common.domain.backtest.market import Assumptions, BacktestMarket
+from common.domain.backtest.account import Held
+from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
 from common.domain.exits import ExitDecision, best_of, decide_exit, liquidation_price, stop_price_now
+from common.domain.indicators.series import Series
+from common.domain.money import BPS
 from common.domain.position import CloseReason, Position
 from common.domain.signal import Side
-from common.domain.strategies.base import exact
+from common.domain.strategies.base import Entries, exact
 
 FIRST_CHUNK = 64
 """Bars looked at in one step; most positions end within them."""
@@ -32,80 +34,152 @@ class Leaving(NamedTuple):
     price: Decimal
 
 
+class Ahead(NamedTuple):
+    """What lies ahead of an entry, seen from its signal alone; the number of bars where there is no such bar.
+
+    `flagged` is the first bar from the entry's on whose close says to leave its side; no bar before `touched` can meet a
+    stop or target that never moves.
+    """
+
+    flagged: int
+    touched: int
+
+
+def look_ahead(market: BacktestMarket, entries: Entries, bars: Bars, assumptions: Assumptions) -> list[Ahead]:
+    """What lies ahead of an entry on each of `bars`, all of them looked for at once."""
+    flagged, touched = np.full((2, bars.size), len(market))
+    for side, leaves in ((Side.LONG, entries.leaves_long), (Side.SHORT, entries.leaves_short)):
+        own = np.flatnonzero(entries.side[bars] * side.sign > 0)
+        if own.size:
+            flagged[own] = _first_flag(bars[own] + 1, leaves, len(market))
+            touched[own] = _first_touch(market, entries, bars[own], side, flagged[own], assumptions)
+    return [Ahead(*pair) for pair in zip(flagged.tolist(), touched.tolist(), strict=True)]
+
+
+def _first_flag(starts: Bars, leaves: npt.NDArray[np.bool_] | None, count: int) -> Bars:
+    flags = np.append(np.array([], np.intp) if leaves is None else np.flatnonzero(leaves), count)
+    return flags[np.searchsorted(flags, starts)]
+
+
+def _first_touch(
+    market: BacktestMarket, entries: Entries, bars: Bars, side: Side, flagged: Bars, assumptions: Assumptions
+) -> Bars:
+    """For each of `bars` the first bar after it that comes to the nearest that stop or target may lie; at most `flagged`."""
+    columns, starts, last = market.columns, bars + 1, len(market) - 1
+    stop, target = (levels[:, None] for levels in _nearest_levels(market, entries, bars, side, assumptions))
+    found, ends, waiting, size = np.full(bars.size, last + 1), np.minimum(flagged, last), np.arange(bars.size), FIRST_CHUNK
+    while waiting.size:
+        window = np.minimum(starts[waiting, None] + np.arange(size), last)
+        low, high = columns.low[window], columns.high[window]
+        # A NaN target is never reached.
+        if side is Side.LONG:
+            hits = (low <= stop[waiting]) | (high >= target[waiting])
+        else:
+            hits = (high >= stop[waiting]) | (low <= target[waiting])
+        places = hits.argmax(axis=1)
+        is_hit = hits[np.arange(waiting.size), places]
+        found[waiting[is_hit]] = starts[waiting[is_hit]] + places[is_hit]
+        waiting = waiting[~is_hit]
+        starts[waiting] += size
+        waiting = waiting[starts[waiting] <= ends[waiting]]
+        size *= 4
+    return found
+
+
+def _nearest_levels(
+    market: BacktestMarket, entries: Entries, bars: Bars, side: Side, assumptions: Assumptions
+) -> tuple[Series, Series]:
+    """(stop, target) of entries on `bars`, neither farther away than the plan that is made of the fill will have it."""
+    columns, sign = market.columns, float(side.sign)
+    close, opening = columns.close[bars], columns.open[bars + 1]
+    # The plan's levels are on the tick, away from the price: with a tick to spare no float is too far away.
+    spare = 2 * float(market.instrument.tick_size) + close * SLACK
+    stop, target = close - sign * (entries.stop[bars] - spare), close + sign * (entries.target[bars] - spare)
+    worst = columns.high[bars + 1] if side is Side.LONG else columns.low[bars + 1]
+    slipped = opening * float(assumptions.slippage_bps / BPS) + spare
+    filled = (worst if assumptions.latency else opening) + sign * slipped
+    if entries.stop_fraction is not None:
+        stop = filled * (1.0 - sign * float(entries.stop_fraction)) + sign * spare
+    if entries.target_fraction is not None:
+        target = opening * (1.0 + sign * float(entries.target_fraction)) - sign * spare
+    return stop, target
+
+
 def find_leaving(
-    market: BacktestMarket, position: Position, entry_bar: int, leaves: Sequence[int], assumptions: Assumptions
+    market: BacktestMarket, held: Held, entry_bar: int, ahead: Ahead, assumptions: Assumptions
 ) -> Leaving:
-    """End of `position`, opened at the open of `entry_bar`; `leaves` are the bars whose close says to leave its side.
+    """End of `held`, opened at the open of `entry_bar`, with what lies `ahead` of it.
 
     Within a bar the stop comes first, then the target; what a close decides is filled at the next open; what is held
     after the last bar is closed at its close (MANUAL: nobody decided it).
     """
     last = len(market) - 1
-    flagged = _first_from(leaves, entry_bar, last)
-    timed = _timed(market, position, entry_bar, last)
-    bound = min(flagged, timed, last)
-    exits = position.exits
+    timed = _timed(market, held, entry_bar, last)
+    bound = min(ahead.flagged, timed, last)
+    exits = held.exits
     if exits.trail_distance is None and not exits.min_hold:
-        found = _met(market, position, entry_bar, bound)
+        found = _met(market, held, max(entry_bar, ahead.touched), bound)
         if found is not None:
-            return _within(market, position, *found, assumptions)
+            bar, reason = found
+            return _within(market, held, bar, reason, exits.stop, assumptions)
     else:
-        touched = _touched(market, position, entry_bar, bound)
+        touched = _touched(market, held.opened(), entry_bar, bound)
         if touched is not None:
             bar, decision, tracked = touched
-            return _within(market, tracked, bar, decision.reason, assumptions)
+            return _within(market, held, bar, decision.reason, stop_price_now(tracked), assumptions)
     if bound < last:
-        reason = CloseReason.TIME if timed <= flagged else CloseReason.OPPOSITE
+        reason = CloseReason.TIME if timed <= ahead.flagged else CloseReason.OPPOSITE
         opening = exact(market.columns.open.item(bound + 1))
-        price = market.fill_price(bound + 1, opening, position.side, False, assumptions)
-        return _unless_liquidated(market, position, Leaving(bound + 1, True, reason, price))
-    price = market.fill_price(last, exact(market.columns.close[last]), position.side, False, assumptions)
+        price = market.fill_price(bound + 1, opening, held.side, False, assumptions)
+        return _unless_liquidated(held, Leaving(bound + 1, True, reason, price))
+    price = market.fill_price(last, exact(market.columns.close[last]), held.side, False, assumptions)
     return Leaving(last, False, CloseReason.MANUAL, price)
 
 
-def _first_from(bars: Sequence[int], start: int, otherwise: int) -> int:
-    place = bisect_left(bars, start)
-    return bars[place] if place < len(bars) else otherwise + 1
-
-
-def _timed(market: BacktestMarket, position: Position, entry_bar: int, last: int) -> int:
-    limit = position.exits.max_hold
+def _timed(market: BacktestMarket, held: Held, entry_bar: int, last: int) -> int:
+    limit = held.exits.max_hold
     if limit is None:
         return last + 1
     opened = market.columns.opened_at
-    closes_at = opened.item(entry_bar) + int(limit.total_seconds() * 1000)
+    closes_at = held.opened_ms + int(limit.total_seconds() * 1000)
     if closes_at > opened.item(last) + market.step_ms:
         return last + 1
     return max(entry_bar, int(opened.searchsorted(closes_at - market.step_ms)))
 
 
-def _met(market: BacktestMarket, position: Position, entry_bar: int, bound: int) -> tuple[int, CloseReason] | None:
-    """The first bar from `entry_bar` to `bound` that meets a stop or target that never moves, and which of them.
+def _met(market: BacktestMarket, held: Held, start: int, bound: int) -> tuple[int, CloseReason] | None:
+    """The first bar from `start` to `bound` that meets a stop or target that never moves, and which of them.
 
     A candle's prices are the shortest decimals of their floats and rounding keeps order, so that of two floats that differ
     the decimals differ the same way; equal ones are compared as decimals.
     """
-    columns, exits = market.columns, position.exits
-    is_long = position.side is Side.LONG
+    columns, exits = market.columns, held.exits
+    is_long = held.side is Side.LONG
     worsts, bests = (columns.low, columns.high) if is_long else (columns.high, columns.low)
     stop, target = float(exits.stop), float("nan") if exits.target is None else float(exits.target)
-    start, size = entry_bar, FIRST_CHUNK
+    bar = start
+    while bar <= bound:
+        if _is_at_or_beyond(exits.stop, stop, worsts.item(bar), is_long):
+            return bar, CloseReason.STOP
+        if exits.target is not None and _is_at_or_beyond(exits.target, target, bests.item(bar), not is_long):
+            return bar, CloseReason.TARGET
+        bar = _next_hit(worsts, bests, stop, target, is_long, bar + 1, bound)
+    return None
+
+
+def _next_hit(worsts: Series, bests: Series, stop: float, target: float, is_long: bool, start: int, bound: int) -> int:
+    """The first bar from `start` to `bound` at which either float is met; beyond `bound` where none is."""
+    size = FIRST_CHUNK
     while start <= bound:
         end = min(start + size, bound + 1)
         worst, best = worsts[start:end], bests[start:end]
         # A NaN target is never reached.
         hits = (worst <= stop) | (best >= target) if is_long else (worst >= stop) | (best <= target)
         place = int(hits.argmax())
-        if not hits[place]:
-            start, size = end, size * 4
-            continue
-        bar, low, high = start + place, worst.item(place), best.item(place)
-        if _is_at_or_beyond(exits.stop, stop, low, is_long):
-            return bar, CloseReason.STOP
-        if exits.target is not None and _is_at_or_beyond(exits.target, target, high, not is_long):
-            return bar, CloseReason.TARGET
-        start = bar + 1
-    return None
+        if hits[place]:
+            return start + place
+        start, size = end, size * 4
+    return start
 
 
 def _is_at_or_beyond(level: Decimal, rounded: float, price: float, is_below: bool) -> bool:
@@ -175,24 +249,24 @@ def _proposed(market: BacktestMarket, position: Position, start: int, stop: int)
 
 
 def _within(
-    market: BacktestMarket, position: Position, bar: int, reason: CloseReason, assumptions: Assumptions
+    market: BacktestMarket, held: Held, bar: int, reason: CloseReason, stop: Decimal, assumptions: Assumptions
 ) -> Leaving:
-    side, target = position.side, position.exits.target
+    side, target = held.side, held.exits.target
     if reason is CloseReason.TARGET and target is not None:
         # A gap beyond the target is not counted as luck.
         reference = target
     else:
-        stop, opening = stop_price_now(position), exact(market.columns.open.item(bar))
+        opening = exact(market.columns.open.item(bar))
         reference = min(stop, opening) if side is Side.LONG else max(stop, opening)
     price = market.fill_price(bar, reference, side, False, assumptions)
-    return _unless_liquidated(market, position, Leaving(bar, False, reason, price))
+    return _unless_liquidated(held, Leaving(bar, False, reason, price))
 
 
-def _unless_liquidated(market: BacktestMarket, position: Position, leaving: Leaving) -> Leaving:
+def _unless_liquidated(held: Held, leaving: Leaving) -> Leaving:
     """`leaving`, or the liquidation that a price beyond it would have met first."""
-    if position.leverage <= 1 and position.side is Side.LONG:
+    if held.leverage <= 1 and held.side is Side.LONG:
         return leaving
-    level = liquidation_price(position, market.instrument)
-    if level is None or (leaving.price - level) * position.side.sign > 0:
+    level = liquidation_price(held.opened(), held.instrument)
+    if level is None or (leaving.price - level) * held.side.sign > 0:
         return leaving
     return Leaving(leaving.bar, leaving.at_open, CloseReason.LIQUIDATION, level)

@@ -113,10 +113,16 @@ class BacktestMarket:
 
     def atr_medians(self, bars: Bars) -> Series:
         """Median of the ATR over the 100 bars up to each of `bars`; NaN without all of them."""
-        span = np.arange(1 - MEDIAN_BARS, 1)
-        places = np.asarray(bars)[:, None] + span[None, :]
-        medians: Series = np.median(self.atr[np.clip(places, 0, None)], axis=1)
-        return np.where(places[:, 0] >= 0, medians, np.nan)
+        medians: Series = np.median(self._atr_windows(bars), axis=1)
+        return np.where(bars >= MEDIAN_BARS - 1, medians, np.nan)
+
+    def atr_least(self, bars: Bars) -> Series:
+        """Least of the ATR over the same bars; NaN without all of them."""
+        least: Series = self._atr_windows(bars).min(axis=1)
+        return np.where(bars >= MEDIAN_BARS - 1, least, np.nan)
+
+    def _atr_windows(self, bars: Bars) -> Series:
+        return self.atr[np.clip(bars[:, None] + np.arange(1 - MEDIAN_BARS, 1), 0, None)]
 
     def gaps(self, bars: Bars, assumptions: Assumptions) -> npt.NDArray[np.bool_]:
         """Whether a candle is missing within the 20 bars up to each of `bars`."""
@@ -128,9 +134,12 @@ class BacktestMarket:
         return whole
 
     def best(self, bar: int, assumptions: Assumptions) -> tuple[Decimal, Decimal]:
-        """(best bid, best ask) assumed at the close of `bar`: the spread around the close, a tick at least."""
+        """(best bid, best ask) assumed at the close of `bar`."""
+        return self.around(exact(self.columns.close.item(bar)), assumptions)
+
+    def around(self, close: Decimal, assumptions: Assumptions) -> tuple[Decimal, Decimal]:
+        """(best bid, best ask) assumed at a close: the spread around it, a tick at least."""
         tick = self.instrument.tick_size
-        close = exact(self.columns.close.item(bar))
         half = assumptions.spread_bps / BPS / 2
         bid = max(tick, floor_to(close * (ONE - half), tick))
         ask = ceil_to(close * (ONE + half), tick)
