@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -700,10 +702,34 @@ def _folder(market: Path | None) -> Path | None:
     return market
 
 
+def part_of(whole: typer.Typer, words: Sequence[str]) -> typer.Typer:
+    """`whole` with nothing but the group, and in that the command, that `words` begin with; all of it where they name none.
+
+    To build every option of sixty commands takes longer than many of them run.
+    """
+    named = [group for group in whole.registered_groups if words and group.name == words[0]]
+    if not named or named[0].typer_instance is None:
+        return whole
+    part, group = copy.copy(whole), copy.copy(named[0])
+    group.typer_instance = _with_one_command(named[0].typer_instance, words[1:])
+    part.registered_groups, part.registered_commands = [group], []
+    return part
+
+
+def _with_one_command(group: typer.Typer, words: Sequence[str]) -> typer.Typer:
+    named = [command for command in group.registered_commands if words and command.name == words[0]]
+    if not named:
+        # Whatever was typed: a group within it, a question for help, a slip that the names near it are shown for.
+        return group
+    part = copy.copy(group)
+    part.registered_groups, part.registered_commands = [], named
+    return part
+
+
 def main() -> None:
     """Run the command line; 2 for bad input, 1 for a failure, never a traceback for an error raised on purpose."""
     try:
-        app()
+        part_of(app, sys.argv[1:])()
     except TradewindsError as error:
         typer.echo(f"tradewinds: {error}", err=True)
         sys.exit(2 if _was_mistyped(error) else 1)

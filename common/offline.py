@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.adapters.process_figures import age_s, peak_mb
-from common.domain.backtest.monte_carlo import Dice
 from common.domain.errors import InvalidInput
-from common.domain.features import Columns
-from common.ports.recorded import RecordedCandles
-from common.ports.search import Studies, StudyBook
+
+if TYPE_CHECKING:
+    # Named in signatures only: a backtest has no use for studies, and starts without them.
+    from common.domain.backtest.monte_carlo import Dice
+    from common.domain.features import Columns
+    from common.ports.recorded import RecordedCandles
+    from common.ports.search import Studies, StudyBook
 
 SEARCHERS = ("tpe", "random")
 

@@ -21,6 +21,7 @@ RISK_FREE = Decimal("0.045")
 """Default risk-free rate a year (L-42)."""
 
 _DAY = timedelta(days=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,37 +107,41 @@ def trade_stats(positions: Iterable[Position]) -> TradeStats:
     return _stats(_in_order(positions))
 
 
-def _in_order(positions: Iterable[Position]) -> list[Position]:
+_Closed = tuple[Position, Decimal]
+"""A closed position and its net profit, which is asked for again and again."""
+
+
+def _in_order(positions: Iterable[Position]) -> list[_Closed]:
     """The closed ones as they were closed; those of one moment by id where it matters, which is looked at for them alone."""
-    closed = sorted((item for item in positions if item.closed_at is not None), key=_closed_at)
-    ordered: list[Position] = []
+    closed = sorted([(item, item.net_profit) for item in positions if item.closed_at is not None], key=_closed_at)
+    ordered: list[_Closed] = []
     for _, together in groupby(closed, key=_closed_at):
         same = list(together)
-        ordered += sorted(same, key=lambda item: str(item.id)) if len(same) > 1 and _are_mixed(same) else same
+        ordered += sorted(same, key=lambda item: str(item[0].id)) if len(same) > 1 and _are_mixed(same) else same
     return ordered
 
 
-def _are_mixed(closed: Sequence[Position]) -> bool:
+def _are_mixed(closed: Sequence[_Closed]) -> bool:
     # Sums are exact in any order, and wins alone or losses alone make the same streak in any order.
-    profits = [position.net_profit for position in closed]
+    profits = [profit for _, profit in closed]
     return min(profits) <= ZERO <= max(profits)
 
 
-def _stats(closed: Sequence[Position]) -> TradeStats:
-    profits = [position.net_profit for position in closed]
+def _stats(closed: Sequence[_Closed]) -> TradeStats:
+    profits = [profit for _, profit in closed]
     wins = [profit for profit in profits if profit > ZERO]
     losses = [profit for profit in profits if profit < ZERO]
     gained, lost = sum(wins, ZERO), -sum(losses, ZERO)
     average_win, average_loss = _mean(wins), _mean(losses)
     best_streak, worst_streak, streak = _streaks(profits)
-    holds = [item.closed_at - item.opened_at for item in closed if item.closed_at and item.opened_at]
+    holds = [item.closed_at - item.opened_at for item, _ in closed if item.closed_at and item.opened_at]
     return TradeStats(
         trades=len(closed),
         wins=len(wins),
         losses=len(losses),
         net_profit=sum(profits, ZERO),
-        fees=sum([position.fees for position in closed], ZERO),
-        funding=sum([position.funding for position in closed], ZERO),
+        fees=sum([position.fees for position, _ in closed], ZERO),
+        funding=sum([position.funding for position, _ in closed], ZERO),
         win_rate=Decimal(len(wins)) / len(closed) if closed else None,
         profit_factor=gained / lost if lost else None,
         expectancy=_mean(profits),
@@ -152,8 +157,8 @@ def _stats(closed: Sequence[Position]) -> TradeStats:
     )
 
 
-def _closed_at(position: Position) -> datetime:
-    return position.closed_at or datetime.max.replace(tzinfo=UTC)
+def _closed_at(closed: _Closed) -> datetime:
+    return closed[0].closed_at or _NEVER
 
 
 def _mean(values: Sequence[Decimal]) -> Decimal | None:
@@ -297,10 +302,10 @@ def grouped(positions: Iterable[Position], key: Callable[[Position], str]) -> di
     return {name: _stats(group) for name, group in _groups(_in_order(positions), key).items()}
 
 
-def _groups(closed: Iterable[Position], key: Callable[[Position], str]) -> dict[str, list[Position]]:
-    groups: dict[str, list[Position]] = {}
-    for position in closed:
-        groups.setdefault(key(position), []).append(position)
+def _groups(closed: Iterable[_Closed], key: Callable[[Position], str]) -> dict[str, list[_Closed]]:
+    groups: dict[str, list[_Closed]] = {}
+    for item in closed:
+        groups.setdefault(key(item[0]), []).append(item)
     return {name: groups[name] for name in sorted(groups)}
 
 
@@ -309,11 +314,11 @@ def daily_profit(positions: Iterable[Position]) -> dict[date, Decimal]:
     return _daily_profit(_in_order(positions))
 
 
-def _daily_profit(closed: Iterable[Position]) -> dict[date, Decimal]:
+def _daily_profit(closed: Iterable[_Closed]) -> dict[date, Decimal]:
     days: dict[date, Decimal] = {}
-    for position in closed:
-        day = _closed_at(position).astimezone(UTC).date()
-        days[day] = days.get(day, ZERO) + position.net_profit
+    for item in closed:
+        day = _closed_at(item).astimezone(UTC).date()
+        days[day] = days.get(day, ZERO) + item[1]
     return days
 
 
@@ -351,7 +356,7 @@ def excursion(position: Position, candles: Iterable[Candle]) -> Excursion | None
     """MAE and MFE of `position` over the `candles` that overlap its life; None without entry or candles."""
     if position.opened_at is None or position.entry_price <= ZERO:
         return None
-    end = position.closed_at or datetime.max.replace(tzinfo=UTC)
+    end = position.closed_at or _NEVER
     during = [item for item in candles if item.closed_at > position.opened_at and item.opened_at < end]
     if not during:
         return None

@@ -63,11 +63,9 @@ class ExitPlan:
         """
         if self.stop_fraction is None and self.target_fraction is None:
             return self
-        away, back = (ceil_to, floor_to) if side is Side.LONG else (floor_to, ceil_to)
-        stop, target = self.stop, self.target
-        if self.stop_fraction is not None:
-            stop = back(entry_price * (1 - side.sign * self.stop_fraction), tick)
+        stop, target = self.stop_from(entry_price, side, tick), self.target
         if self.target_fraction is not None:
+            away = ceil_to if side is Side.LONG else floor_to
             target = away(entry_price * (1 + side.sign * self.target_fraction), tick)
         return ExitPlan(
             stop=stop,
@@ -79,6 +77,13 @@ class ExitPlan:
             stop_fraction=self.stop_fraction,
             target_fraction=self.target_fraction,
         )
+
+    def stop_from(self, entry_price: Decimal, side: Side, tick: Decimal) -> Decimal:
+        """The stop alone of the plan as the fill makes it."""
+        if self.stop_fraction is None:
+            return self.stop
+        back = floor_to if side is Side.LONG else ceil_to
+        return back(entry_price * (1 - side.sign * self.stop_fraction), tick)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from common.domain.risk.limits import resolve
 from common.domain.strategies import Strategy
 from common.ports.recorded import RecordedCandles
 from common.services.figures import stats
-from common.services.review_backtest import blunders
 
 WARMUP_SPARE = 120
 """Candles before the strategy's own history that the rules of risk look at: the median of the ATR over 100 bars."""
@@ -182,10 +181,16 @@ def document(result: Result, found: Curve) -> dict[str, Any]:
         "exposure": _exposure(found),
         "excursions": _excursions(result),
         # The reference's limits are set where nothing meets them: nothing could be held against its trades by them.
-        "blunders": None if setup.profile == PROFILE else blunders(result),
+        "blunders": None if setup.profile == PROFILE else _blunders(result),
         "by_symbol": {name: stats(item) for name, item in performance.by_symbol.items()},
         "by_exit": {name: stats(item) for name, item in performance.by_exit.items()},
     }
+
+
+def _blunders(result: Result) -> dict[str, Any]:
+    from common.services.review_backtest import blunders
+
+    return blunders(result)
 
 
 def _flat(performance: Report) -> dict[str, Any]:

@@ -160,7 +160,8 @@ class Standing(NamedTuple):
     """Where the account stands at `now`, in floats: everything held and the approved entries that are not filled yet.
 
     `in_symbol` is the notional in the instrument asked for, `in_strategy` that of the strategy; `sides` are those held
-    in the instrument; `positions` counts the (instrument, side) pairs held.
+    in the instrument; `positions` counts the (instrument, side) pairs held; `has_clear_rates` is what `rates_are_clear`
+    says of the record.
     """
 
     now: datetime
@@ -171,8 +172,9 @@ class Standing(NamedTuple):
     risk: float
     in_symbol: float
     in_strategy: float
-    sides: tuple[Side, ...]
+    sides: list[Side]
     positions: int
+    has_clear_rates: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +280,7 @@ def _record_is_clear(symbol: str, ledger: Ledger, bounds: Bounds, standing: Stan
     if bounds.consecutive_losses is not None and ledger.streak >= bounds.consecutive_losses:
         return False
     peak = max(float(ledger.peak), standing.equity)
-    return (peak - standing.equity) / peak < bounds.drawdown - MARGIN and rates_are_clear(ledger, bounds)
+    return (peak - standing.equity) / peak < bounds.drawdown - MARGIN and standing.has_clear_rates
 
 
 def rates_are_clear(ledger: Ledger, bounds: Bounds) -> bool:
@@ -303,41 +305,39 @@ def _quantity(
     asked: Asked, grid: Grid, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
 ) -> Decimal | None:
     """The quantity that sizing would give, when floats are sure of it; None when not, or when a limit has no room."""
-    low = high = math.inf
-    for whole, used, per_unit in _rooms(asked, grid, ledger, bounds, standing, terms):
-        # An infinite bound has an infinite doubt: neither comparison holds, where min() would hand on a NaN.
-        room, doubt = (whole - used) / per_unit, ROUNDING * (whole + used) / per_unit
-        if room - doubt < low:  # noqa: PLR1730
-            low = room - doubt
-        if room + doubt < high:  # noqa: PLR1730
-            high = room + doubt
-    steps = math.floor(low / grid.step * (1 - ROUNDING))
-    if steps < 1 or steps != math.floor(high / grid.step * (1 + ROUNDING)):
+    room, used = _room(asked, grid, ledger, bounds, standing, terms)
+    # A difference is in doubt by the digits of what was subtracted.
+    doubt = ROUNDING * (room + 2 * used)
+    steps = math.floor((room - doubt) / grid.step * (1 - ROUNDING))
+    if steps < 1 or steps != math.floor((room + doubt) / grid.step * (1 + ROUNDING)):
         return None
     return steps * grid.instrument.step_size
 
 
-def _rooms(
+def _room(
     asked: Asked, grid: Grid, ledger: Ledger, bounds: Bounds, standing: Standing, terms: Terms
-) -> tuple[tuple[float, float, float], ...]:
-    """(limit, used, what one unit adds) of everything that bounds a size, as `sizing` and `caps` count it."""
-    equity, worst, unit_risk = standing.equity, float(terms.worst_price), float(terms.unit_risk)
+) -> tuple[float, float]:
+    """(the least that any limit leaves, the most that is used of one), in base units, as `sizing` and `caps` count them."""
+    equity, notional, margin = standing.equity, standing.notional, standing.margin
+    worst, unit_risk = float(terms.worst_price), float(terms.unit_risk)
     per_margin = worst / terms.leverage
     start = float(ledger.day_start_equity) if ledger.day_start_equity > ZERO else equity
     lost = max(0.0, -(float(ledger.realised_today - ledger.paid) + standing.unrealised)) + standing.risk
-    multiple = bounds.major_multiple if grid.is_major else bounds.multiple
-    return (
-        (asked.share * equity, 0.0, unit_risk),
-        # Approximate where some is held; such an entry is stacked or goes to the judge.
-        (grid.quantity, standing.in_symbol / worst, 1.0),
-        (grid.leverage * equity, standing.notional, worst),
-        (equity, standing.margin, per_margin + worst * grid.fee),
-        (multiple * equity, 0.0, worst),
-        (bounds.notional, 0.0, worst),
-        (bounds.exposure * equity, standing.notional, worst),
-        (bounds.symbol_exposure * equity, standing.in_symbol, worst),
-        (bounds.strategy_exposure * equity, standing.in_strategy, worst),
-        (bounds.margin_use * equity, standing.margin, per_margin),
-        (bounds.daily_loss * start, lost, unit_risk),
-        (bounds.daily_loss_amount, lost, unit_risk),
+    by_notional = min(
+        (bounds.major_multiple if grid.is_major else bounds.multiple) * equity,
+        bounds.notional,
+        grid.leverage * equity - notional,
+        bounds.exposure * equity - notional,
+        bounds.symbol_exposure * equity - standing.in_symbol,
+        bounds.strategy_exposure * equity - standing.in_strategy,
     )
+    room = min(
+        by_notional / worst,
+        # Approximate where some is held; such an entry is stacked or goes to the judge.
+        grid.quantity - standing.in_symbol / worst,
+        (bounds.margin_use * equity - margin) / per_margin,
+        (equity - margin) / (per_margin + worst * grid.fee),
+        (min(bounds.daily_loss * start, bounds.daily_loss_amount) - lost) / unit_risk,
+        asked.share * equity / unit_risk,
+    )
+    return room, max(notional / worst, margin / per_margin, lost / unit_risk)

@@ -290,8 +290,10 @@ class _Run:
         self.judged = 0
         self.unanswered = 0
         self.pairs = 0
+        self.has_clear_rates = True
         self.grids = [Grid.of(market, setup.limits) for market in setup.markets]
         self.frames = [str(market.columns.timeframe) for market in setup.markets]
+        self.versions = [strategy.version for strategy in setup.strategies]
 
     def result(self) -> Result:
         for at_ms, number, place, order in _moments(self.setup, self.prepared):
@@ -328,8 +330,10 @@ class _Run:
         ledger.close(held, closed, now)
         profit = self.guess(at_ms)
         self.watch(at_ms, profit)
-        if self.judge_all or may_trip(ledger, self.bounds, profit):
+        self.has_clear_rates = rates_are_clear(ledger, self.bounds)
+        if self.judge_all or not self.has_clear_rates or may_trip(ledger, self.bounds, profit):
             ledger.look(now, self.unrealised(at_ms))
+            self.has_clear_rates = rates_are_clear(ledger, self.bounds)
         self.positions.append(closed)
 
     def begin_day(self, at_ms: int, now: datetime) -> None:
@@ -405,9 +409,9 @@ class _Run:
 
     def signal_id(self, market: int, strategy: int, bar: int) -> UUID:
         """The id that the fleet would give this signal."""
-        place, rule = self.setup.markets[market], self.setup.strategies[strategy]
+        place, name = self.setup.markets[market], self.setup.strategies[strategy].name
         symbol, closed_at = place.instrument.symbol, place.closed_at(bar)
-        return signal_id(self.venue, symbol, self.frames[market], rule.name, rule.version, closed_at)
+        return signal_id(self.venue, symbol, self.frames[market], name, self.versions[strategy], closed_at)
 
     def judge(self, at_ms: int, now: datetime, item: Prepared, bar: int) -> Approval | Veto:
         """The verdict of the live judge on the live proposal."""
@@ -433,7 +437,7 @@ class _Run:
         market, assumptions = self.setup.markets[item.market], self.setup.assumptions
         bid, ask = market.around(close, assumptions)
         price = ask if side is Side.LONG else bid
-        stop = plan.stop if plan.stop_fraction is None else plan.drawn_from(price, side, market.instrument.tick_size).stop
+        stop = plan.stop_from(price, side, market.instrument.tick_size)
         depth = market.level_quantity(bar, assumptions)
         return Asked(self.setup.strategies[item.strategy].name, side, item.shares[order], price, stop, depth)
 
@@ -449,8 +453,9 @@ class _Run:
             float(ledger.risk),
             float(sum([held.notional for held in here])),
             float(ledger.by_strategy.get(strategy, ZERO)),
-            tuple([held.side for held in here]),
+            [held.side for held in here],
             self.pairs,
+            self.has_clear_rates,
         )
 
     def enter(self, now: datetime, item: Prepared, order: int, side: Side, approval: Approval) -> str:
@@ -492,7 +497,7 @@ class _Run:
 
 
 def may_trip(ledger: Ledger, bounds: Bounds, unrealised: float) -> bool:
-    """Whether the breaker could open now; told by floats, with a margin on the side of asking it."""
+    """Whether the breaker could open now for another reason than rates; told by floats, with a margin on the safe side."""
     if bounds.consecutive_losses is not None and ledger.streak >= bounds.consecutive_losses:
         return True
     start = float(ledger.day_start_equity)
@@ -501,7 +506,7 @@ def may_trip(ledger: Ledger, bounds: Bounds, unrealised: float) -> bool:
     allowed = min(bounds.daily_loss * start, bounds.daily_loss_amount)
     if start <= 0 or peak <= 0 or -earned > allowed * (1.0 - MARGIN):
         return True
-    return (peak - worth) / peak > bounds.drawdown - MARGIN or not rates_are_clear(ledger, bounds)
+    return (peak - worth) / peak > bounds.drawdown - MARGIN
 
 
 def _moments(setup: Setup, prepared: dict[tuple[int, int], Prepared]) -> Iterator[tuple[int, int, int, int]]:

@@ -101,6 +101,8 @@ def _between(amounts: Series, first: Places, last: Places, size: int) -> Series:
 
 def _marks(market: BacktestMarket, at_ms: npt.NDArray[np.int64]) -> Series:
     known = market.columns.opened_at + market.step_ms
+    if np.array_equal(known, at_ms):
+        return market.columns.close
     place = np.searchsorted(known, at_ms, side="right") - 1
     return market.columns.close[np.clip(place, 0, None)]
 
