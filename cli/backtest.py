@@ -82,8 +82,6 @@ def candles_of(wanted: Wanted) -> Iterator[RecordedCandles]:
 
 def run_backtest(wanted: Wanted) -> None:
     """`tradewinds backtest run`."""
-    # This process lives for one run, and what it makes it keeps: looking for garbage would only cost.
-    gc.disable()
     result, took = traded(wanted)
     began = age_s()
     found = curve(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -183,6 +184,8 @@ def backtest_run(
 
     Example: tradewinds backtest run --strategy confluence --data ../candles --from 2021-03-01 --risk futures
     """
+    # This process lives for one run, and what it makes it keeps: looking for garbage would only cost.
+    gc.disable()
     from cli.backtest import Wanted, run_backtest
     from cli.wishes import wishes_of
 

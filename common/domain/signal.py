@@ -11,6 +11,7 @@ from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
+from common.domain.making import maker
 from common.domain.money import ceil_to, floor_to
 
 NAMESPACE = UUID("6f0f5a86-2a6e-5f0c-9f0e-7d0f3a1b9c11")
@@ -67,7 +68,7 @@ class ExitPlan:
         if self.target_fraction is not None:
             away = ceil_to if side is Side.LONG else floor_to
             target = away(entry_price * (1 + side.sign * self.target_fraction), tick)
-        return ExitPlan(
+        return make_exit_plan(
             stop=stop,
             target=target,
             trail_distance=self.trail_distance,
@@ -84,6 +85,9 @@ class ExitPlan:
             return self.stop
         back = floor_to if side is Side.LONG else ceil_to
         return back(entry_price * (1 - side.sign * self.stop_fraction), tick)
+
+
+make_exit_plan = maker(ExitPlan)
 
 
 @dataclass(frozen=True, slots=True)

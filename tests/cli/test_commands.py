@@ -16,11 +16,12 @@ from typing import Any
 
 import psycopg
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.accounting import sparkline
-from cli.main import app
+from cli.main import app, part_of
 from common.domain.errors import InvalidInput
 from common.domain.snapshot import MarketSnapshot
 from common.services.fleet import Fleet
@@ -37,14 +38,31 @@ from tests.services.world import FRAME, House, World, empty, found_world
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def every_command() -> list[tuple[str, ...]]:
+def every_command(whole: typer.Typer = app) -> list[tuple[str, ...]]:
     def walk(command: Any, path: tuple[str, ...]) -> list[tuple[str, ...]]:
         inner = getattr(command, "commands", None)
         if inner is None:
             return [path]
         return [found for name, item in inner.items() for found in walk(item, (*path, name))]
 
-    return walk(get_command(app), ())
+    return walk(get_command(whole), ())
+
+
+@pytest.mark.parametrize(
+    ("typed", "built"),
+    [
+        (["backtest", "run", "--json"], [("backtest", "run")]),
+        (["config"], [("config", "show")]),
+        (["strategies", "parameters", "list"], [path for path in every_command() if path[0] == "strategies"]),
+        (["backtest", "rnu"], [path for path in every_command() if path[0] == "backtest"]),
+        (["status"], every_command()),
+        (["--help"], every_command()),
+        ([], every_command()),
+    ],
+)
+def test_only_the_commands_that_may_be_meant_are_built(typed: list[str], built: list[tuple[str, ...]]) -> None:
+    assert every_command(part_of(app, typed)) == built
+    assert len(every_command()) > 50
 
 
 def tradewinds(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

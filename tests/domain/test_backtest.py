@@ -300,6 +300,25 @@ def test_the_fast_way_is_taken_for_almost_every_entry_of_the_reference():
     assert fast.positions == slow.positions
 
 
+def test_sizes_that_the_budget_sets_are_those_of_the_judge_where_the_stop_is_drawn_from_the_price():
+    limits = dataclasses.replace(EVERY_RULE, notional_max=None, risk_fraction_max=DECIMAL("0.0005"))
+    setup = dataclasses.replace(reference_setup((market(walk(5, 4000, 0.002)),)), limits=limits)
+    fast, slow = run(setup), run(setup, judge_all=True)
+    assert 0 <= fast.judged < len(fast.decisions) / 2
+    assert len({position.opened_quantity for position in fast.positions}) > 5
+    assert fast.positions == slow.positions
+
+
+def test_a_floor_of_nothing_under_the_win_rate_needs_no_judge_when_everything_is_lost():
+    lows = {bar + 1: 90.0 for bar in range(20, 260, 4)}
+    columns = flat(300, low=lows)
+    script = Scripted(dict.fromkeys(range(20, 260, 4), 1), stop=5.0)
+    limits = dataclasses.replace(EVERY_RULE, sharpe_min=None)
+    result = scripted(columns, script, limits=limits)
+    assert {position.close_reason for position in result.positions} == {CloseReason.STOP}
+    assert (len(result.positions), result.judged) == (60, 0)
+
+
 def test_the_reference_limits_set_every_rule():
     unset = [name for name in FIELDS if getattr(EVERY_RULE, name) is None]
     assert unset == ["kelly_share_max"]

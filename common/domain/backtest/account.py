@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
 from common.domain.breaker import trip
+from common.domain.making import maker
 from common.domain.market import Instrument
 from common.domain.money import ZERO
 from common.domain.order import entry_order_id
@@ -24,6 +25,8 @@ RECENT = 50
 
 MINIMUM_SAMPLE = 20
 """Closed positions below which no rate is given."""
+
+_make_position = maker(Position)
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -112,7 +115,7 @@ class Held:
 
     def closed(self, price: Decimal, fee: Decimal, funding: Decimal, reason: CloseReason, now: datetime) -> Position:
         """The position once it was left at `price` at `now`."""
-        return Position(
+        return _make_position(
             id=self.position_id(),
             tenant_id=self.account.tenant_id,
             account_id=self.account.id,
@@ -203,7 +206,7 @@ class Ledger:
         # Results during a cool-down are forgiven, as those before it are.
         if self.cooling_until is None or now > self.cooling_until:
             self._learn(net)
-        rest = symbol_rest(closed, self.limits)
+        rest = symbol_rest(closed, net, self.limits)
         if rest:
             self.symbol_cooling[closed.instrument] = now + rest
 
@@ -297,8 +300,9 @@ class Ledger:
         )
 
 
-def symbol_rest(closed: Position, limits: Limits) -> timedelta | None:
-    """How long the instrument of `closed` is left alone: longest of what applies; None where nothing does."""
-    lost = closed.close_reason is CloseReason.STOP and closed.net_profit < ZERO
-    rests = [limits.symbol_cooldown_min, limits.stop_cooldown_min] if lost else []
+def symbol_rest(closed: Position, net: Decimal, limits: Limits) -> timedelta | None:
+    """How long the instrument of `closed`, which earned `net`, is left alone: longest of what applies; None where nothing does."""
+    if closed.close_reason is not CloseReason.STOP or net >= ZERO:
+        return None
+    rests = (limits.symbol_cooldown_min, limits.stop_cooldown_min)
     return max((rest for rest in rests if rest is not None), default=None)

@@ -67,7 +67,8 @@ def _first_touch(
     """For each of `bars` the first bar after it that comes to the nearest that stop or target may lie; at most `flagged`."""
     columns, starts, last = market.columns, bars + 1, len(market) - 1
     stop, target = (levels[:, None] for levels in _nearest_levels(market, entries, bars, side, assumptions))
-    found, ends, waiting, size = np.full(bars.size, last + 1), np.minimum(flagged, last), np.arange(bars.size), FIRST_CHUNK
+    found, ends = np.full(bars.size, last + 1), np.minimum(flagged, last)
+    waiting, size = np.arange(bars.size), FIRST_CHUNK
     while waiting.size:
         window = np.minimum(starts[waiting, None] + np.arange(size), last)
         low, high = columns.low[window], columns.high[window]
@@ -105,9 +106,7 @@ def _nearest_levels(
     return stop, target
 
 
-def find_leaving(
-    market: BacktestMarket, held: Held, entry_bar: int, ahead: Ahead, assumptions: Assumptions
-) -> Leaving:
+def find_leaving(market: BacktestMarket, held: Held, entry_bar: int, ahead: Ahead, assumptions: Assumptions) -> Leaving:
     """End of `held`, opened at the open of `entry_bar`, with what lies `ahead` of it.
 
     Within a bar the stop comes first, then the target; what a close decides is filled at the next open; what is held

@@ -20,6 +20,8 @@ from common.domain.strategies.base import exact
 
 DAY_MS = 86_400_000
 
+_MS = timedelta(milliseconds=1)
+
 Places = npt.NDArray[np.intp]
 
 
@@ -109,7 +111,7 @@ def _marks(market: BacktestMarket, at_ms: npt.NDArray[np.int64]) -> Series:
 
 def _ms(position: Position, *, is_opening: bool) -> int:
     moment = position.opened_at if is_opening else position.closed_at
-    return 0 if moment is None else round(moment.timestamp() * 1000)
+    return 0 if moment is None else (moment - EPOCH) // _MS
 
 
 def figures(result: Result, found: Curve | None = None) -> Report:

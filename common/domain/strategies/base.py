@@ -20,7 +20,7 @@ from common.domain.features import Columns
 from common.domain.indicators.series import Flags, Series
 from common.domain.market import Instrument, Timeframe
 from common.domain.money import ceil_to, floor_to, round_to
-from common.domain.signal import ExitPlan, Side, Signal, signal_id
+from common.domain.signal import ExitPlan, Side, Signal, make_exit_plan, signal_id
 
 Features = Mapping[str, Series]
 
@@ -236,7 +236,7 @@ def exit_plan(
         return None
     step = ceil_to(steady(trail), tick) if math.isfinite(trail) and trail > 0 else None
     max_hold, min_hold = (entries.max_hold, None) if holds is None else holds
-    return ExitPlan(
+    return make_exit_plan(
         stop=stop,
         target=reach,
         trail_distance=step,
