@@ -403,6 +403,7 @@ def test_no_bar_that_meets_a_level_drawn_from_the_fill_is_passed_over(seed, side
     bars, tick = np.arange(100, 200), place.instrument.tick_size
     for bar, ahead in zip(bars.tolist(), look_ahead(place, entries, bars, model), strict=True):
         raw = exit_plan(entries, bar, side, exact(place.columns.close[bar]), tick)
+        assert raw is not None
         price = place.fill_price(bar + 1, exact(place.columns.open[bar + 1]), side, True, model)
         held = dataclasses.replace(held_from(place, bar + 1, side, raw.drawn_from(price, side, tick)), price=price)
         near = ahead._replace(touched=bar + 1)

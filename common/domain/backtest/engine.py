@@ -252,7 +252,7 @@ class Marks:
         ends = [int(market.columns.opened_at[-1]) + market.step_ms for market in markets if len(market)]
         self.start = min(starts, default=0)
         count = (max(ends, default=0) - self.start) // self.step + 1
-        self.closes = [memoryview(self._closes(market, count)) for market in markets]
+        self.closes = [self._closes(market, count).data for market in markets]
 
     def _closes(self, market: BacktestMarket, count: int) -> Series:
         if not len(market):

@@ -122,7 +122,8 @@ class BacktestMarket:
         return np.where(bars >= MEDIAN_BARS - 1, least, np.nan)
 
     def _atr_windows(self, bars: Bars) -> Series:
-        return self.atr[np.clip(bars[:, None] + np.arange(1 - MEDIAN_BARS, 1), 0, None)]
+        windows: Series = self.atr[np.clip(bars[:, None] + np.arange(1 - MEDIAN_BARS, 1), 0, None)]
+        return windows
 
     def gaps(self, bars: Bars, assumptions: Assumptions) -> npt.NDArray[np.bool_]:
         """Whether a candle is missing within the 20 bars up to each of `bars`."""
