@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.machine import ManagedProcess
+from common.machine import ManagedProcess, Nursery
 
 STAGES = ("signal", "llm", "risk", "execution", "position", "maintenance")
 _LOOK_S = 0.05
@@ -48,6 +48,7 @@ class Crew:
 
     environ: Mapping[str, str]
     logs: Path
+    nursery: Nursery | None = None
     hands: dict[str, Hand] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -61,6 +62,7 @@ class Crew:
             log=self.logs / f"{name}.log",
             env=self.environ,
             death_signal=signal.SIGKILL,
+            nursery=self.nursery,
         )
         with self._lock:
             self.hands[name] = Hand(process)

@@ -28,6 +28,7 @@ from common.adapters.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresS
 from common.adapters.redis_state import connect_redis
 from common.bootstrap import build_fleet, migrate
 from common.domain.errors import OutcomeUnknown, Transient
+from common.machine import fleet_nursery
 from common.services.fleet import Fleet
 from common.settings import PREFIX, Settings, read_settings
 
@@ -195,7 +196,10 @@ def _world(
     fleet = build_fleet(direct, "cli", bus=CeleryBus())
     stack.callback(fleet.store.close)
     tenancy = open_tenants(fleet, venue.url, options.tenants)
-    crew = Crew(_environ(_through(direct, proxies)), directory / "logs")
+    environ = _environ(_through(direct, proxies))
+    nursery = fleet_nursery(directory / "logs" / "nursery.log", environ)
+    stack.callback(nursery.stop)
+    crew = Crew(environ, directory / "logs", nursery)
     world = World(
         options, directory, direct, venue, homes[0], homes[1], servers[0], servers[1], proxies, crew, fleet, tenancy
     )

@@ -16,24 +16,22 @@ from common.settings import Settings
 
 __all__ = ["ManagedProcess", "Nursery", "embedded_servers", "fleet_nursery", "free_port", "system_clock", "system_ids"]
 
-_FLEET_IMPORTS = (
+_ALL_NEED = (
     "common.bootstrap",
+    "common.services.routines",
     "celery.apps.worker",
     "celery.apps.beat",
-    "celery.bin.celery",
     "celery.concurrency.prefork",
     "celery.concurrency.thread",
     "kombu.transport.redis",
-    "websockets.sync.client",
-    "uvicorn",
-    "fastapi",
 )
-"""What the processes of the fleet import before they do anything, and nothing that reads the settings as it is imported."""
+_SOME_NEED = ("ccxt", "uvicorn", "fastapi", "openai", "ccxt.pro")
+"""What the fleet's processes import before they are of use; nothing here reads the settings as it is imported."""
 
 
 def fleet_nursery(log: Path, env: Mapping[str, str]) -> Nursery:
     """A started nursery for the fleet's processes; it ends, with all of them, when it is stopped or this process ends."""
-    return Nursery(_FLEET_IMPORTS, log=log, env=env).start()
+    return Nursery(_ALL_NEED, log=log, env=env, later=_SOME_NEED).start()
 
 
 @contextmanager

@@ -24,7 +24,8 @@ TELL = """
 import json, os, sys
 said = {
     "arguments": sys.argv[1:], "mark": os.environ.get("MARK"), "folder": os.getcwd(), "leads": os.getsid(0) == os.getpid(),
-    "parent": os.getppid(), "name": __name__, "warm": "fractions" in sys.modules, "variables": len(os.environ),
+    "parent": os.getppid(), "name": __name__, "warm": "fractions" in sys.modules,
+    "variables": len(os.environ),
 }
 open(sys.argv[1], "w").write(json.dumps(said))
 print("written to the log")
@@ -56,7 +57,7 @@ def nursery(folder: Path) -> Iterator[Nursery]:
 def child(nursery: Nursery, folder: Path, module: str, **more: object) -> ManagedProcess:
     command = [sys.executable, "-m", module, str(folder / "bell"), "last"]
     env = {"MARK": "mine", "PATH": os.environ["PATH"]}
-    return ManagedProcess(module, command, log=folder / "child.log", env=env, nursery=nursery, **more)  # type: ignore[arg-type]
+    return ManagedProcess(module, command, log=folder / "child.log", env=env, nursery=nursery, **more)
 
 
 def ends(pid: int) -> bool:
@@ -148,6 +149,19 @@ def test_a_nursery_that_cannot_import_hinders_nobody(folder: Path) -> None:
     assert json.loads((folder / "bell").read_text())["parent"] == os.getpid()
     assert process.wait(PATIENCE_S) == 7
     assert "No module named 'no_such_module'" in (folder / "nursery.log").read_text()
+
+
+def test_what_only_some_need_is_imported_while_nobody_asks(folder: Path) -> None:
+    os.mkfifo(folder / "read")
+    (folder / "late.py").write_text(f"open({str(folder / 'read')!r}).read()\n")
+    env = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}"}
+    nursery = Nursery([], log=folder / "nursery.log", env=env, later=["fractions", "late"]).start()
+    with (folder / "read").open("w"):  # By now all that comes before it has been imported.
+        pass
+    process = child(nursery, folder, "teller").start()
+    assert json.loads((folder / "bell").read_text())["warm"]
+    assert process.wait(PATIENCE_S) == 7
+    nursery.stop()
 
 
 def test_what_is_no_module_is_started(nursery: Nursery, folder: Path) -> None:

@@ -19,7 +19,7 @@ from chaos.faults.processes import _limited
 from chaos.practice import Armed, PracticeVenue
 from chaos.world import World
 from common.adapters.embedded import EmbeddedPostgres, PostgresServer
-from common.bootstrap import ManagedProcess
+from common.machine import ManagedProcess
 
 
 @pytest.fixture

@@ -61,9 +61,12 @@ class Forked:
 class Nursery:
     """The process that forks; it and all its children end with us, however we end."""
 
-    def __init__(self, modules: Sequence[str], *, log: Path, env: Mapping[str, str]) -> None:
-        """`modules` are imported once, in the environment `env`; they must not read from it what children differ in."""
-        self._modules = list(modules)
+    def __init__(self, modules: Sequence[str], *, log: Path, env: Mapping[str, str], later: Sequence[str] = ()) -> None:
+        """`modules` are imported once, in the environment `env`; they must not read from it what children differ in.
+
+        Children wait for them, and not for those of `later`, which are imported while nobody asks.
+        """
+        self._modules = [*modules, nursery_child.LATER, *later]
         self._log = log
         self._env = dict(env)
         self._process: ManagedProcess | None = None

@@ -1,6 +1,6 @@
 """The nursery itself: imports once, then forks a child for each request and tells its parent who was born and who ended.
 
-Run by `nursery.py` as `python -m common.adapters.embedded.nursery_child SOCKET MODULE…`. Messages are JSON, one a packet.
+Run by `nursery.py` as `python -m common.adapters.embedded.nursery_child SOCKET MODULE… [--later MODULE…]`. Messages are JSON, one a packet.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ from common.adapters.embedded.child import CannotBecome, die_with
 
 MESSAGE_MAX = 1 << 18
 
+LATER = "--later"
+
 _PR_SET_NAME = 15
 
 
-def serve(parent: socket.socket) -> dict[str, Any] | None:
-    """Fork for every request; returns in each child with its request, and in the nursery with None when the parent is gone."""
+def serve(parent: socket.socket, later: list[str]) -> dict[str, Any] | None:
+    """Fork for every request; returns in each child with its request, and in the nursery with None when the parent is gone.
+
+    While nobody asks, the modules `later` are imported one by one.
+    """
     bell, knocker = os.pipe()
     os.set_blocking(knocker, False)
     os.set_blocking(bell, False)
@@ -34,7 +39,10 @@ def serve(parent: socket.socket) -> dict[str, Any] | None:
     signal.set_wakeup_fd(knocker, warn_on_full_buffer=False)
     alive: set[int] = set()
     while True:
-        ready, _, _ = select.select([parent.fileno(), bell], [], [])
+        ready, _, _ = select.select([parent.fileno(), bell], [], [], 0.0 if later else None)
+        if not ready:
+            _import(later.pop(0))
+            continue
         if bell in ready:
             with suppress(BlockingIOError):
                 os.read(bell, 4096)
@@ -59,6 +67,12 @@ def serve(parent: socket.socket) -> dict[str, Any] | None:
             return {**request, "nursery": nursery}
         alive.add(pid)
         parent.send(json.dumps({"born": pid}).encode())
+
+
+def _import(module: str) -> None:
+    importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # What was imported is never garbage: collections in the children leave its pages shared.
 
 
 def _tell_of_ends(parent: socket.socket, alive: set[int]) -> None:
@@ -99,12 +113,12 @@ def _take_streams(log: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Import, then serve; a child leaves `serve` and becomes what it was asked to be."""
-    for module in arguments[1:]:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # What was imported is never garbage: collections in the children leave its pages shared.
+    modules = arguments[1:]
+    before = modules.index(LATER) if LATER in modules else len(modules)
+    for module in modules[:before]:
+        _import(module)
     with socket.socket(fileno=int(arguments[0])) as parent:
-        request = serve(parent)
+        request = serve(parent, modules[before + 1 :])
     if request is not None:
         try:
             become(request)
