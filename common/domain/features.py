@@ -150,7 +150,7 @@ def compute(names: Iterable[str], columns: Columns, known: Mapping[str, Series] 
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One call over the last `length` bars, and which feature is which of its outputs."""
 
     function: Callable[..., Any]
@@ -161,7 +161,7 @@ class _Step:
 
 
 @lru_cache(maxsize=1024)
-def _steps(names: tuple[str, ...], bars: int, known: frozenset[str]) -> tuple[_Step, ...]:
+def steps(names: tuple[str, ...], bars: int, known: frozenset[str]) -> tuple[Step, ...]:
     """The calls that give `names` over the last `bars` bars, what they need first; `known` is there already."""
     wanted: dict[str, int] = {}
 
@@ -187,7 +187,7 @@ def _steps(names: tuple[str, ...], bars: int, known: frozenset[str]) -> tuple[_S
     for name in wanted:
         visit(name)
     return tuple(
-        _Step(
+        Step(
             key[0],
             key[1],
             key[2],
@@ -206,7 +206,7 @@ def latest(names: Sequence[str], columns: Columns, bars: int) -> dict[str, Serie
     """
     values: dict[str, Series] = {name: getattr(columns, name) for name in COLUMN_NAMES}
     values.update(columns.known)
-    for step in _steps(tuple(names), bars, frozenset(columns.known)):
+    for step in steps(tuple(names), bars, frozenset(columns.known)):
         made = step.function(*(values[name][-step.length :] for name in step.inputs), *step.arguments)
         for name, output in step.outputs:
             values[name] = made if output is None else made[output]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from talib import stream
+
 from common.domain.indicators import (
     calendar,
     microstructure,
@@ -14,12 +16,14 @@ from common.domain.indicators import (
     patterns,
     profile,
     statistics,
+    streams,
     structure,
     trend,
     volatility,
     volume,
 )
 from common.domain.indicators.series import Series, highest, lowest
+from common.domain.indicators.streams import Stream
 
 PRECISION = 1e-12
 """What may remain of a recursive average's seed once its history is called long enough (relative)."""
@@ -60,6 +64,8 @@ class Family:
     `inputs` are columns or features, in which `{0}`, `{1}` stand for the parameters; `passes` are the positions of the
     parameters handed to `function`; `output` picks from functions that give several series. `lookback` is the first
     bar where the value exists, `history` the bars after which it no longer depends on where the candles begin.
+    `opens` keeps a state that gives it candle by candle; where there is none, its value depends on the bars of `history`
+    and on nothing else, to the last digit.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Family:
     output: int | None = None
     lookback: Bars = _windowed
     history: Bars | None = None
+    opens: Callable[..., Stream] | None = None
 
 
 def _none(*_: int) -> int:
@@ -103,33 +110,36 @@ def _one(
     inputs: tuple[str, ...],
     lookback: Bars = _windowed,
     history: Bars | None = None,
+    opens: Callable[..., Stream] | None = None,
 ) -> Family:
-    return Family(name, function, inputs, ("window",), (0,), None, lookback, history)
+    return Family(name, function, inputs, ("window",), (0,), None, lookback, history, opens)
 
 
 _FAMILIES = (
-    _one("sma", trend.sma, ("close",)),
-    _one("ema", trend.ema, ("close",), history=_exponential),
+    _one("sma", trend.sma, ("close",), opens=stream.SMA),
+    _one("ema", trend.ema, ("close",), history=_exponential, opens=stream.EMA),
     Family("price_to_sma", trend.price_to, ("close", "sma_{0}"), ("window",), lookback=_none),
     Family("price_to_ema", trend.price_to, ("close", "ema_{0}"), ("window",), lookback=_none),
     Family("trend", trend.trend, ("ema_{0}", "ema_{1}"), ("middle", "slow"), lookback=lambda *_: 1),
-    _one("adx", trend.adx, _HLC, lookback=lambda window: 2 * window - 1, history=_twice_wilder),
-    _one("plus_di", trend.plus_di, _HLC, lookback=_shifted, history=_wilder),
-    _one("minus_di", trend.minus_di, _HLC, lookback=_shifted, history=_wilder),
-    _one("rsi", momentum.rsi, ("close",), lookback=_shifted, history=_wilder),
+    _one("adx", trend.adx, _HLC, lambda window: 2 * window - 1, _twice_wilder, stream.ADX),
+    _one("plus_di", trend.plus_di, _HLC, _shifted, _wilder, stream.PLUS_DI),
+    _one("minus_di", trend.minus_di, _HLC, _shifted, _wilder, stream.MINUS_DI),
+    _one("rsi", momentum.rsi, ("close",), _shifted, _wilder, stream.RSI),
     *(
-        Family(name, momentum.macd, ("close",), _MACD, (0, 1, 2), output, _macd_lookback, _macd_history)
+        Family(name, momentum.macd, ("close",), _MACD, (0, 1, 2), output, _macd_lookback, _macd_history, stream.MACD)
         for output, name in enumerate(("macd", "macd_signal", "macd_histogram"))
     ),
     _one("roc", momentum.roc, ("close",), lookback=_shifted),
     _one("momentum", momentum.momentum, ("close",), lookback=_shifted),
     _one("williams_r", momentum.williams_r, _HLC),
     *(
-        Family(name, momentum.stochastic, _HLC, _STOCH, (0, 1, 2), output, _stochastic_lookback)
+        Family(
+            name, momentum.stochastic, _HLC, _STOCH, (0, 1, 2), output, _stochastic_lookback, None, streams.stochastic
+        )
         for output, name in enumerate(("stochastic_k", "stochastic_d"))
     ),
-    _one("cci", momentum.cci, _HLC),
-    _one("mfi", momentum.mfi, (*_HLC, "volume"), lookback=_shifted),
+    _one("cci", momentum.cci, _HLC, opens=stream.CCI),
+    _one("mfi", momentum.mfi, (*_HLC, "volume"), lookback=_shifted, opens=stream.MFI),
     Family(
         "divergence",
         momentum.divergence,
@@ -139,11 +149,21 @@ _FAMILIES = (
         lookback=lambda _, recent, earlier: recent + earlier - 1,
     ),
     _one("place_in_range", momentum.place_in_range, ("close", "high", "low")),
-    _one("atr", volatility.atr, _HLC, lookback=_shifted, history=_wilder),
+    _one("atr", volatility.atr, _HLC, _shifted, _wilder, stream.ATR),
     Family("atr_percent", volatility.percent_of, ("atr_{0}", "close"), ("window",), lookback=_none),
-    _one("std", volatility.standard_deviation, ("close",)),
+    _one("std", volatility.standard_deviation, ("close",), opens=streams.standard_deviation),
     *(
-        Family(name, volatility.bollinger, ("close",), ("window", "deviations"), (0, 1), output, _bands_lookback)
+        Family(
+            name,
+            volatility.bollinger,
+            ("close",),
+            ("window", "deviations"),
+            (0, 1),
+            output,
+            _bands_lookback,
+            None,
+            streams.bollinger,
+        )
         for output, name in enumerate(("bollinger_upper", "bollinger_middle", "bollinger_lower"))
     ),
     Family(
@@ -160,20 +180,20 @@ _FAMILIES = (
         ("window", "deviations"),
         lookback=_none,
     ),
-    _one("volume_mean", volume.volume_mean, ("volume",)),
+    _one("volume_mean", volume.volume_mean, ("volume",), opens=stream.SMA),
     Family("volume_ratio", volume.volume_ratio, ("volume", "volume_mean_{0}"), ("window",), lookback=_none),
-    _one("obv", volume.obv, ("close", "volume"), lookback=_shifted),
-    _one("vwap", volume.vwap, (*_HLC, "volume")),
+    _one("obv", volume.obv, ("close", "volume"), lookback=_shifted, opens=streams.Obv),
+    _one("vwap", volume.vwap, (*_HLC, "volume"), opens=streams.Vwap),
     Family("price_to_vwap", trend.price_to, ("close", "vwap_{0}"), ("window",), lookback=_none),
     Family("engulfing", patterns.engulfing, ("open", *_HLC), lookback=lambda: 1),
     Family(
-        "pattern",
-        patterns.pattern,
-        ("open", *_HLC, "engulfing"),
-        lookback=lambda: patterns.PATTERN_LOOKBACK - 1,
-        # Engulfing is known one bar earlier; the first bars of what it is handed are blanked all the same.
-        history=lambda: patterns.PATTERN_LOOKBACK,
+        "reversals",
+        patterns.reversals,
+        ("open", *_HLC),
+        lookback=lambda: patterns.PATTERN_LOOKBACK,
+        opens=streams.Reversals,
     ),
+    Family("pattern", patterns.pattern, ("reversals", "engulfing"), lookback=_none),
     _one("coloured", patterns.coloured, ("open", "close")),
     Family("stepping", patterns.stepping, ("high", "low"), lookback=lambda: 2),
 )

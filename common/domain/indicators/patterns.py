@@ -22,25 +22,30 @@ def engulfing(open_: Series, high: Series, low: Series, close: Series) -> Series
     return np.where(np.isfinite(before_close), bullish.astype(np.float64) - bearish.astype(np.float64), np.nan)
 
 
-_BULLISH = (talib.CDLHAMMER, talib.CDLMORNINGSTAR, talib.CDLPIERCING, talib.CDL3WHITESOLDIERS)
-_BEARISH = (talib.CDLSHOOTINGSTAR, talib.CDLEVENINGSTAR, talib.CDLDARKCLOUDCOVER, talib.CDL3BLACKCROWS)
+BULLISH = (talib.CDLHAMMER, talib.CDLMORNINGSTAR, talib.CDLPIERCING, talib.CDL3WHITESOLDIERS)
+BEARISH = (talib.CDLSHOOTINGSTAR, talib.CDLEVENINGSTAR, talib.CDLDARKCLOUDCOVER, talib.CDL3BLACKCROWS)
 PATTERN_LOOKBACK = 13
 """Bars before the slowest of the patterns below is defined (TA-Lib averages bodies over ten bars, plus its candles)."""
 
 
-def pattern(open_: Series, high: Series, low: Series, close: Series, engulfed: Series) -> Series:
-    """Bullish less bearish reversal patterns at this bar, clipped to -1..+1; NaN for the first 13 bars.
+def reversals(open_: Series, high: Series, low: Series, close: Series) -> Series:
+    """Number of bullish less bearish reversal patterns at this bar; NaN for the first 13 bars.
 
     Hammer, morning star, piercing line, three white soldiers against shooting star, evening star, dark cloud cover,
-    three black crows (TA-Lib), and engulfing.
+    three black crows (TA-Lib).
     """
-    total = engulfed.copy()
-    for recognise in _BULLISH:
+    total = np.zeros(close.shape)
+    for recognise in BULLISH:
         total += recognise(open_, high, low, close) > 0
-    for recognise in _BEARISH:
+    for recognise in BEARISH:
         total -= recognise(open_, high, low, close) < 0
     total[:PATTERN_LOOKBACK] = np.nan
-    return np.clip(total, -1.0, 1.0)
+    return total
+
+
+def pattern(reversed_: Series, engulfed: Series) -> Series:
+    """Bullish less bearish patterns at this bar, `reversals` and engulfing, clipped to -1..+1."""
+    return np.clip(reversed_ + engulfed, -1.0, 1.0)
 
 
 def coloured(open_: Series, close: Series, count: int) -> Series:
