@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
@@ -48,18 +49,36 @@ class Columns:
     def __len__(self) -> int:
         return int(self.close.size)
 
+    def each(self, change: Callable[[Any], Any]) -> Columns:
+        """Columns of what `change` makes of each of these."""
+        return Columns(
+            change(self.opened_at),
+            change(self.open),
+            change(self.high),
+            change(self.low),
+            change(self.close),
+            change(self.volume),
+            self.timeframe,
+            {name: change(values) for name, values in self.known.items()},
+        )
+
     def slice(self, start: int, stop: int) -> Columns:
         """Candles `start` (inclusive) to `stop` (exclusive), without copying."""
-        return Columns(
-            self.opened_at[start:stop],
-            self.open[start:stop],
-            self.high[start:stop],
-            self.low[start:stop],
-            self.close[start:stop],
-            self.volume[start:stop],
-            self.timeframe,
-            {name: values[start:stop] for name, values in self.known.items()},
-        )
+        return self.each(lambda values: values[start:stop])
+
+    def last(self, count: int) -> Columns:
+        """The newest `count` candles, without copying."""
+        return self.slice(len(self) - count, len(self))
+
+    @property
+    def first_opened_at(self) -> datetime:
+        """When the oldest candle opened; there must be one."""
+        return EPOCH + timedelta(milliseconds=int(self.opened_at[0]))
+
+    @property
+    def last_opened_at(self) -> datetime:
+        """When the newest candle opened; there must be one."""
+        return EPOCH + timedelta(milliseconds=int(self.opened_at[-1]))
 
     def knowing(self, known: Mapping[str, Series]) -> Columns:
         """These candles with `known` beside them and what they know already."""
@@ -196,21 +215,6 @@ def steps(names: tuple[str, ...], bars: int, known: frozenset[str]) -> tuple[Ste
         )
         for key, theirs in calls.items()
     )
-
-
-def latest(names: Sequence[str], columns: Columns, bars: int) -> dict[str, Series]:
-    """The last `bars` (at least 1) values of features `names`: as `compute` gives them, to what `history` promises.
-
-    Each is computed over the candles that its own history asks for and not over all that are there: live, only the end
-    of a series is looked at. Where there are fewer candles than `bars` there are as many values as candles.
-    """
-    values: dict[str, Series] = {name: getattr(columns, name) for name in COLUMN_NAMES}
-    values.update(columns.known)
-    for step in steps(tuple(names), bars, frozenset(columns.known)):
-        made = step.function(*(values[name][-step.length :] for name in step.inputs), *step.arguments)
-        for name, output in step.outputs:
-            values[name] = made if output is None else made[output]
-    return {name: values[name][-bars:] for name in names}
 
 
 def lookback(names: Iterable[str]) -> int:

@@ -99,11 +99,12 @@ class Stepping:
 
     @property
     def least(self) -> int:
-        """Candles with which a market can be opened: so many are looked at besides what the streams keep."""
-        return max(self._plan.deep.values())
+        """Candles with which a market can be opened: the ends that are looked at, and what the streams begin with."""
+        streams = [name for opening in self._plan.openings for name, _ in opening.outputs]
+        return max(*self._plan.deep.values(), *(feature(name).lookback + 2 for name in streams), 1)
 
     def open(self, market: str, columns: Columns) -> None:
-        """Keep `market` as it is after `columns`, at least `least` candles and as many as its streams' lookback wants."""
+        """Keep `market` as it is after `columns`, which are at least `least` candles."""
         self.drop(market)
         given = {name: getattr(columns, name) for name in COLUMN_NAMES}
         opened, ends = [], dict(given)

@@ -23,6 +23,7 @@ from common.ports.notifier import Notifier
 from common.ports.sources import CoinSource, MarketFigures, MoodSource
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
+from common.services.kept_markets import KeptMarkets
 from common.store import Store, UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -43,14 +44,15 @@ class Policy:
 
     A stop at the venue is moved at most once in `stop_move_every`, and for no less than `stop_move_step` of the distance
     between entry and first stop. A quiet account is looked at once in `observe_every`, a restless one as often as it is visited
-    but never twice in `look_again_s`; whether an account is flat is asked at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
+    but never twice in `look_again_s`; a process keeps at most `kept_markets_max` series of candles for its scans; whether an account is flat is asked at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
     """
 
     order_prefix: str = "tw"
     live_trading: bool = False
     signal_expiry_candles: Decimal = Decimal(1)
     history_candles: int = 400
-    shard_size: int = 25
+    kept_markets_max: int = 5_000
+    shard_size: int = 100
     book_depth: int = 20
     market_fresh_s: float = 0.25
     mark_fresh: timedelta = timedelta(seconds=1)
@@ -94,6 +96,8 @@ class Fleet:
     open_account_stream: StreamOpener = no_stream
     looked_back: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """How many candles of (venue, symbol, timeframe) this process has asked for already, whether there were so many."""
+    kept: KeptMarkets = field(default_factory=KeptMarkets)
+    """What scans of this process keep of markets, so that the next one looks at new candles only."""
     lacking: set[UUID] = field(default_factory=set)
     """Accounts of which this process was told, when it last looked, that more was filled than the venue's fills show."""
     figures: Mapping[str, MarketFigures] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from types import MappingProxyType
 from uuid import UUID
@@ -14,21 +14,21 @@ from uuid import UUID
 from common.domain import features, strategies
 from common.domain.errors import InvalidInput, NotFound
 from common.domain.job import Job, Stage
-from common.domain.market import Instrument, InstrumentStatus, Timeframe
+from common.domain.market import EPOCH, Timeframe
 from common.domain.parameter_version import digest_of, strategy_of
 from common.domain.risk.limits import PROFILES, resolve
 from common.domain.signal import Side, Signal
 from common.domain.sources import MOOD_KNOWN_AFTER, MOOD_LASTS, Mood, with_mood
-from common.domain.strategies import Columns, Features, LastBar, Strategy, last_bars, seen_at_last_bar
+from common.domain.strategies import Columns, LastBar, Strategy, at_last_bar
 from common.domain.tenant import Subscriber
 from common.domain.timeframes import bases
 from common.services.fleet import Fleet
 from common.services.ingest_candles import has_looked_back, refill
-from common.store import UnitOfWork, Wanted
+from common.services.kept_markets import Key, Looked, Wishes
+from common.store import Told, UnitOfWork, Wanted
 
 log = logging.getLogger(__name__)
 
-Market = tuple[Instrument, Features, Columns]
 Opinion = tuple[str, Strategy, LastBar]
 """What a strategy says of a symbol."""
 
@@ -58,42 +58,61 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     scan = Scan.of(job)
     wishes = uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at)
     wanted = _wanted(wishes, scan)
-    every = {(item.name, item.version): item for chosen in wanted.values() for item in chosen}
+    every = {key: strategy for chosen in wanted.values() for key, strategy in chosen.items()}
     history = history_of(fleet, every.values())
-    made_of = _made_of(wishes, scan)
     # A transaction that has read candles does not see a month that another one opens: the first look has one of its own.
-    with fleet.store.unit_of_work(None) as look:
-        columns = look.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
-    if not _is_whole(fleet, scan, columns, history):
-        refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, made_of)
-        columns = uow.candles.arrays(scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history)
-    columns |= _with_snapshots(uow, scan, columns, wanted)
-    moods = _moods(uow, scan, wanted, history)
-    known = uow.instruments.some(scan.venue, scan.symbols)
-    gaps = 0
-    markets: dict[str, Market] = {}
-    for symbol in scan.symbols:
-        instrument = known.get(symbol)
-        if instrument is None or instrument.status is not InstrumentStatus.TRADING or symbol not in columns:
-            continue
-        if not _is_current(columns[symbol], scan):
-            gaps += 1
-            continue
-        series = with_mood(columns[symbol], moods)
-        markets[symbol] = instrument, seen_at_last_bar(wanted[symbol], series), series
-    opinions = _opinions(markets, wanted)
+    with fleet.store.unit_of_work(None) as first:
+        looked = _look(fleet, first, scan, wanted)
+    if looked.lacking or not has_looked_back(fleet, scan.venue, scan.symbols, scan.timeframe, history):
+        refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, _made_of(wishes, scan))
+        looked = _look(fleet, uow, scan, wanted)
+    traded = uow.instruments.traded(scan.venue, scan.symbols)
+    told = _told(uow, scan, looked, {symbol: wanted[symbol] for symbol in traded})
+    opinions = [
+        (
+            symbol,
+            strategy,
+            looked.said.get((symbol, key)) or at_last_bar(strategy, told[symbol].last(looked.asked[symbol, key])),
+        )
+        for symbol in scan.symbols
+        if symbol in traded and symbol not in looked.lacking
+        for key, strategy in wanted[symbol].items()
+    ]
     _keep_leavings(uow, scan, opinions)
-    signals = list(_signals(fleet, scan, markets, opinions))
+    signals = list(_signals(fleet, uow, scan, opinions))
     raise_signals(fleet, uow, signals, job.id)
+    gaps = len(looked.lacking & traded)
     return f"{len(signals)} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
 
 
-def _moods(uow: UnitOfWork, scan: Scan, wanted: Mapping[str, list[Strategy]], history: int) -> Sequence[Mood]:
+def _look(fleet: Fleet, uow: UnitOfWork, scan: Scan, wanted: Wishes) -> Looked:
+    def read(asked: Sequence[tuple[str, int, int]]) -> Told:
+        return uow.candles.told(scan.venue, asked, scan.timeframe, scan.closed_at)
+
+    last_ms = (scan.closed_at - scan.timeframe.duration - EPOCH) // timedelta(milliseconds=1)
+    return fleet.kept.look(scan.venue, scan.timeframe, wanted, last_ms, read, fleet.policy.kept_markets_max)
+
+
+def _told(uow: UnitOfWork, scan: Scan, looked: Looked, wanted: Wishes) -> Mapping[str, Columns]:
+    """The candles of those symbols that have to be asked about, with what strategies want to know beside them."""
+    columns = {symbol: looked.columns[symbol] for symbol, _ in looked.asked if symbol in wanted}
+    columns |= _with_snapshots(uow, scan, columns, wanted)
+    moods = _moods(uow, columns, wanted)
+    return {symbol: with_mood(found, moods) for symbol, found in columns.items()}
+
+
+def _moods(uow: UnitOfWork, columns: Mapping[str, Columns], wanted: Wishes) -> Sequence[Mood]:
     """The index over the candles looked at, where a strategy asks for it."""
-    if not any(features.FEAR_GREED in strategy.features for chosen in wanted.values() for strategy in chosen):
+    theirs = [
+        found
+        for symbol, found in columns.items()
+        if any(features.FEAR_GREED in strategy.features for strategy in wanted[symbol].values())
+    ]
+    if not theirs:
         return ()
-    oldest = scan.closed_at - scan.timeframe.duration * history
-    return uow.moods.between(oldest - MOOD_LASTS - MOOD_KNOWN_AFTER, scan.closed_at)
+    oldest = min(found.first_opened_at for found in theirs)
+    newest = max(found.last_opened_at + found.timeframe.duration for found in theirs)
+    return uow.moods.between(oldest - MOOD_LASTS - MOOD_KNOWN_AFTER, newest)
 
 
 def history_of(fleet: Fleet, wanted: Iterable[Strategy]) -> int:
@@ -112,9 +131,7 @@ def _made_of(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, Timeframe]:
     return {symbol: base for symbol, base in found.items() if base != scan.timeframe}
 
 
-def _with_snapshots(
-    uow: UnitOfWork, scan: Scan, columns: Mapping[str, Columns], wanted: Mapping[str, list[Strategy]]
-) -> dict[str, Columns]:
+def _with_snapshots(uow: UnitOfWork, scan: Scan, columns: Mapping[str, Columns], wanted: Wishes) -> dict[str, Columns]:
     """The candles of those symbols of which a strategy asks what only market snapshots tell, with these beside them.
 
     A snapshot that is not there now will not be there for a replay either: the close is settled before it is read.
@@ -122,8 +139,8 @@ def _with_snapshots(
     names: set[str] = set()
     theirs: dict[str, Columns] = {}
     for symbol, found in columns.items():
-        asked = features.snapshot_features(name for strategy in wanted.get(symbol, ()) for name in strategy.features)
-        if asked and _is_current(found, scan):
+        asked = features.snapshot_features(name for strategy in wanted[symbol].values() for name in strategy.features)
+        if asked:
             names.update(asked)
             theirs[symbol] = found
     if not theirs:
@@ -133,9 +150,9 @@ def _with_snapshots(
     return {symbol: found.knowing(known[symbol]) for symbol, found in theirs.items()}
 
 
-def _wanted(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, list[Strategy]]:
+def _wanted(wishes: Iterable[Wanted], scan: Scan) -> Wishes:
     # One strategy per parameter set, however many tenants have it.
-    wanted: dict[str, list[Strategy]] = defaultdict(list)
+    wanted: dict[str, dict[Key, Strategy]] = {symbol: {} for symbol in scan.symbols}
     for want in wishes:
         if want.timeframe == str(scan.timeframe):
             try:
@@ -144,38 +161,9 @@ def _wanted(wishes: Iterable[Wanted], scan: Scan) -> Mapping[str, list[Strategy]
                 # A subscription may outlive its strategy, an approval its defaults; that must not silence the others.
                 log.warning("not evaluated: %s", error)
                 continue
-            for symbol in want.instruments:
-                wanted[symbol].append(strategy)
+            for symbol in wanted.keys() & want.instruments:
+                wanted[symbol][strategy.name, strategy.version] = strategy
     return wanted
-
-
-def _is_whole(fleet: Fleet, scan: Scan, columns: Mapping[str, Columns], history: int) -> bool:
-    """Whether a refill would find nothing to ask for: usually the stream has brought the last candle already."""
-    has_history = has_looked_back(fleet, scan.venue, scan.symbols, scan.timeframe, history)
-    return has_history and all(_is_current(columns[symbol], scan) for symbol in scan.symbols)
-
-
-def _is_current(columns: Columns, scan: Scan) -> bool:
-    last_opened_ms = int((scan.closed_at - scan.timeframe.duration).timestamp() * 1000)
-    return bool(len(columns.opened_at)) and int(columns.opened_at[-1]) == last_opened_ms
-
-
-def _opinions(markets: Mapping[str, Market], wanted: Mapping[str, list[Strategy]]) -> list[Opinion]:
-    """What every wanted strategy says of every market at its last bar, by symbol in the order of `markets`."""
-    chosen: dict[tuple[str, str], Strategy] = {}
-    theirs: dict[tuple[str, str], dict[str, tuple[Features, Columns]]] = defaultdict(dict)
-    for symbol, (_, values, columns) in markets.items():
-        for strategy in wanted[symbol]:
-            key = strategy.name, strategy.version
-            chosen[key] = strategy
-            theirs[key][symbol] = values, columns
-    said = {
-        (symbol, key): last
-        for key, strategy in chosen.items()
-        for symbol, last in zip(theirs[key], last_bars(strategy, list(theirs[key].values())), strict=True)
-    }
-    keys = {symbol: dict.fromkeys((item.name, item.version) for item in wanted[symbol]) for symbol in markets}
-    return [(symbol, chosen[key], said[symbol, key]) for symbol in markets for key in keys[symbol]]
 
 
 def _keep_leavings(uow: UnitOfWork, scan: Scan, opinions: Iterable[Opinion]) -> None:
@@ -189,13 +177,15 @@ def _keep_leavings(uow: UnitOfWork, scan: Scan, opinions: Iterable[Opinion]) -> 
     uow.leavings.add_all(scan.venue, said, scan.closed_at)
 
 
-def _signals(fleet: Fleet, scan: Scan, markets: Mapping[str, Market], opinions: Iterable[Opinion]) -> Iterable[Signal]:
+def _signals(fleet: Fleet, uow: UnitOfWork, scan: Scan, opinions: Iterable[Opinion]) -> Iterable[Signal]:
+    entering = [opinion for opinion in opinions if opinion[2].entries.side[opinion[2].index] != 0]
+    instruments = uow.instruments.some(scan.venue, {symbol for symbol, _, _ in entering}) if entering else {}
     timeframe = str(scan.timeframe)
     expires_in = fleet.expiry(scan.closed_at, scan.timeframe.duration) - scan.closed_at
-    for symbol, strategy, last in opinions:
+    for symbol, strategy, last in entering:
         signal = strategies.signal_at(
             strategy,
-            markets[symbol][0],
+            instruments[symbol],
             scan.venue,
             timeframe,
             last.features,

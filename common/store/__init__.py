@@ -6,7 +6,7 @@ from common.store.audit import AuditEntry, AuditHead
 from common.store.flattenings import Flattening
 from common.store.jobs import StageDepth
 from common.store.leader import Leases
-from common.store.market import Revision
+from common.store.market import Revision, Told
 from common.store.migrate import migrate
 from common.store.operator import FleetCounts, MissingOutcome, OperatorView, Protection, TenantProfit, VenueAccount
 from common.store.risk import HeldReservation
@@ -38,6 +38,7 @@ __all__ = [
     "Store",
     "TenantProfit",
     "Timeouts",
+    "Told",
     "UnitOfWork",
     "VenueAccount",
     "Wanted",

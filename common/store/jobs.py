@@ -12,7 +12,7 @@ from common.domain.errors import Permanent
 from common.domain.job import Job, JobRef, JobState, Stage, job_id
 from common.store import tables
 from common.store.codecs import JOB
-from common.store.session import Session, plain_json
+from common.store.session import Session, array_text, plain_json
 
 _COLUMNS = "id, tenant_id, stage, key, payload, correlation_id, causation_id, created_at, available_at, expires_at"
 
@@ -21,6 +21,8 @@ _BATCH = """
     CAST(:payloads AS jsonb[]), CAST(:correlations AS uuid[]), CAST(:causations AS uuid[]),
     CAST(:created AS timestamptz[]), CAST(:available AS timestamptz[]), CAST(:expires AS timestamptz[])
 """
+
+_QUOTED = frozenset({"keys", "payloads"})
 
 _ADD_OWN = f"INSERT INTO jobs ({_COLUMNS}) SELECT * FROM unnest({_BATCH}) ON CONFLICT DO NOTHING RETURNING id"
 
@@ -107,7 +109,13 @@ class Jobs:
         names += ("created", "available", "expires")
         columns = zip(*(addition.parameters for addition in additions), strict=True)
         statement = _HAND_OVER if self._session.tenant_id is None else _ADD_OWN
-        rows = self._session.all(statement, {name: list(column) for name, column in zip(names, columns, strict=True)})
+        rows = self._session.all(
+            statement,
+            {
+                name: list(column) if name in _QUOTED else array_text(column)
+                for name, column in zip(names, columns, strict=True)
+            },
+        )
         new = {row.id for row in rows}
         fresh = {addition.ref.id: addition.ref for addition in additions if addition.is_available}
         return [ref for identity, ref in fresh.items() if identity in new]

@@ -8,18 +8,24 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Select, func, select
 
 from common.domain.advice import Advice
 from common.domain.errors import InvalidInput
 from common.domain.features import Columns
-from common.domain.market import Candle, Instrument, Timeframe
+from common.domain.market import Candle, Instrument, InstrumentStatus, Timeframe
 from common.domain.signal import Side, Signal
 from common.store import tables
 from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
-from common.store.session import Session
+from common.store.session import Session, array_text
 
 _INSTRUMENTS = "SELECT * FROM instruments WHERE venue = :venue AND symbol = ANY (CAST(:symbols AS text[]))"
+
+_TRADED = """
+    SELECT symbol FROM instruments
+    WHERE venue = :venue AND symbol = ANY (CAST(:symbols AS text[])) AND status = :status
+"""
 
 _SAVE_CANDLES = """
     INSERT INTO candles AS kept (venue, symbol, timeframe, opened_at, open, high, low, close, volume)
@@ -64,21 +70,38 @@ _KEPT = """
     FROM candles GROUP BY venue, symbol, timeframe ORDER BY venue, timeframe, symbol
 """
 
-# A loose index scan: one look-up per symbol, however many candles there are.
 _LAST_CLOSED = """
-    SELECT symbol, (
-        SELECT max(opened_at) FROM candles
-        WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
-    ) AS opened_at
-    FROM instruments WHERE venue = :venue AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
+    SELECT symbol, last_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
+    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
 """
 
 _FIRST_OPENED = """
-    SELECT symbol, (
-        SELECT min(opened_at) FROM candles
-        WHERE venue = :venue AND timeframe = :timeframe AND candles.symbol = instruments.symbol
-    ) AS opened_at
-    FROM instruments WHERE venue = :venue AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
+    SELECT symbol, first_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
+    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
+"""
+
+# What nobody has asked for yet is a few rows a symbol; what begins anew is as many before `since` as it wants besides.
+_TOLD = """
+    SELECT wanted.place, coalesce(series.revision, 0), told.packed
+    FROM unnest(%(symbols)s::text[], %(since)s::bigint[], %(before)s::integer[])
+        WITH ORDINALITY AS asked (symbol, since_ms, before, place)
+    CROSS JOIN LATERAL (
+        SELECT asked.*, timestamptz 'epoch' + asked.since_ms * interval '1 millisecond' AS since) AS wanted
+    LEFT JOIN candle_series AS series
+        ON series.venue = %(venue)s AND series.symbol = wanted.symbol AND series.timeframe = %(timeframe)s
+    CROSS JOIN LATERAL (
+        SELECT string_agg(part.packed, ''::bytea) AS packed FROM (
+            SELECT packed FROM candles
+            WHERE venue = %(venue)s AND symbol = wanted.symbol AND timeframe = %(timeframe)s
+                AND opened_at >= wanted.since AND opened_at <= %(last)s
+            UNION ALL (
+                SELECT packed FROM candles
+                WHERE venue = %(venue)s AND symbol = wanted.symbol AND timeframe = %(timeframe)s
+                    AND opened_at < wanted.since AND opened_at <= %(last)s
+                ORDER BY opened_at DESC LIMIT wanted.before)
+        ) AS part
+    ) AS told
+    ORDER BY wanted.place
 """
 
 
@@ -105,6 +128,22 @@ class Revision:
     signals: int
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Candles of several symbols one after the other, each oldest first: of symbol number i from `bounds[i]` to the next.
+
+    Of each the `revision` of its series: as long as it is the same, candles told before are still what they were.
+    """
+
+    columns: Columns
+    bounds: npt.NDArray[np.int64]
+    revisions: tuple[int, ...]
+
+    def of(self, place: int) -> Columns:
+        """The candles of symbol number `place`, without copying."""
+        return self.columns.slice(int(self.bounds[place]), int(self.bounds[place + 1]))
+
+
 class Instruments:
     """Every instrument of every venue, as last seen."""
 
@@ -121,6 +160,11 @@ class Instruments:
         table = tables.instruments
         row = self._session.first(select(table).where(table.c.venue == venue, table.c.symbol == symbol))
         return INSTRUMENT.value(row) if row else None
+
+    def traded(self, venue: str, symbols: Iterable[str]) -> set[str]:
+        """Those of `symbols` that are known and can be traded now."""
+        parameters = {"venue": venue, "symbols": list(symbols), "status": InstrumentStatus.TRADING.value}
+        return {row.symbol for row in self._session.all(_TRADED, parameters)}
 
     def some(self, venue: str, symbols: Iterable[str]) -> dict[str, Instrument]:
         """Those of `symbols` that are known, by symbol."""
@@ -168,13 +212,13 @@ class Candles:
             {
                 "venue": venue,
                 "symbols": list(symbols),
-                "timeframes": _array(timeframes),
-                "opened": _array(candle.opened_at.isoformat() for candle in candles),
-                "opens": _array(candle.open for candle in candles),
-                "highs": _array(candle.high for candle in candles),
-                "lows": _array(candle.low for candle in candles),
-                "closes": _array(candle.close for candle in candles),
-                "volumes": _array(candle.volume for candle in candles),
+                "timeframes": array_text(timeframes),
+                "opened": array_text(candle.opened_at.isoformat() for candle in candles),
+                "opens": array_text(candle.open for candle in candles),
+                "highs": array_text(candle.high for candle in candles),
+                "lows": array_text(candle.low for candle in candles),
+                "closes": array_text(candle.close for candle in candles),
+                "volumes": array_text(candle.volume for candle in candles),
             },
         )
 
@@ -212,6 +256,30 @@ class Candles:
         }
         rows = self._session.binary(_ARRAYS, parameters)
         return {symbol: _columns(length, packed or b"") for symbol, packed in rows}
+
+    def told(
+        self,
+        venue: str,
+        wanted: Sequence[tuple[str, int, int]],
+        timeframe: Timeframe,
+        until: datetime,
+    ) -> Told:
+        """Of every wanted (symbol, since, before): candles opened at `since` (ms since 1970 UTC) or later that had closed
+        at `until`, and so many as `before` says that opened before them; all of one moment.
+        """
+        parameters = {
+            "venue": venue,
+            "symbols": [symbol for symbol, _, _ in wanted],
+            "since": array_text(since for _, since, _ in wanted),
+            "before": array_text(before for _, _, before in wanted),
+            "timeframe": str(timeframe),
+            "last": until - timeframe.duration,
+        }
+        rows = self._session.binary(_TOLD, parameters)
+        counts = np.array([len(packed or b"") // _PACKED.itemsize for _, _, packed in rows], dtype=np.int64)
+        columns = _columns(timeframe, b"".join(packed or b"" for _, _, packed in rows), counts)
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        return Told(columns, bounds, tuple(revision for _, revision, _ in rows))
 
     def last_closed_at(
         self, venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None = None
@@ -262,19 +330,16 @@ def _of(venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None) -
     return {"venue": venue, "timeframe": str(timeframe), "symbols": None if symbols is None else list(symbols)}
 
 
-def _array(values: Iterable[object]) -> str:
-    """The text of an array of numbers or instants, which need no quotes: the driver would look for them in each one."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
 def _candle(opened_at: datetime, duration: timedelta, *values: object) -> Candle:
     return Candle(opened_at, opened_at + duration, *values)  # type: ignore[arg-type]
 
 
-def _columns(timeframe: Timeframe, packed: bytes) -> Columns:
+def _columns(timeframe: Timeframe, packed: bytes, counts: npt.NDArray[np.int64] | None = None) -> Columns:
+    """Columns of packed candles, oldest first; of `counts` several series one after the other, each oldest first."""
     rows = np.frombuffer(packed, dtype=_PACKED)
     opened_at = rows["opened_at"].astype(np.int64) // 1000 + _MS_TO_2000
-    oldest_first = np.argsort(opened_at)
+    series = 0 * opened_at if counts is None else np.repeat(np.arange(counts.size), counts)
+    oldest_first = np.lexsort((opened_at, series))
     open_, high, low, close, volume = (rows[name].astype(np.float64)[oldest_first] for name in _PRICES)
     return Columns(opened_at[oldest_first], open_, high, low, close, volume, timeframe)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from common.domain.codec import encode
 from common.domain.errors import Permanent
 from common.store.errors import translated
+
+
+def array_text(values: Iterable[object]) -> str:
+    """The text of an array of numbers, instants or ids, which need no quotes: the driver would look for them in each one."""
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
 def plain_json(value: Any) -> str:
@@ -32,6 +37,14 @@ AnyRow = Row[*tuple[Any, ...]]
 @cache
 def _prepared(sql: str) -> TextClause:
     return text(sql)
+
+
+@cache
+def _add_all_once(table: str, columns: tuple[str, ...], told: str) -> str:
+    # However many rows, it is one statement with one parameter: the driver knows it already.
+    names = ", ".join(f'"{name}"' for name in columns)
+    rows = f"json_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS json))"
+    return f'INSERT INTO {table} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING RETURNING "{told}"'
 
 
 class Session:
@@ -93,10 +106,12 @@ class Session:
         return self.changed(insert(table).on_conflict_do_nothing(), row) == 1
 
     def add_all_once(self, table: Table, rows: Sequence[Mapping[str, Any]], told: Column[Any]) -> list[Any]:
-        """Insert those of `rows` whose key is not taken, many at a time; returns column `told` of those inserted."""
+        """Insert those of `rows`, all of the same columns, whose key is not taken; returns column `told` of those inserted."""
         if not rows:
             return []
-        return [row[0] for row in self.execute(insert(table).on_conflict_do_nothing().returning(told), rows)]
+        return [
+            row[0] for row in self.all(_add_all_once(table.name, tuple(rows[0]), told.name), {"rows": plain_json(rows)})
+        ]
 
     def put(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`, or make the row with its primary key equal to it."""

@@ -162,6 +162,19 @@ candle_revisions = Table(
     PrimaryKeyConstraint("venue", "symbol", "timeframe", "opened_at", "revised_at"),
 )
 
+# Kept by triggers. `revision` changes with every write to what was there; a candle that goes on a series changes nothing.
+candle_series = Table(
+    "candle_series",
+    metadata,
+    _text("venue"),
+    _text("symbol"),
+    _text("timeframe"),
+    _time("first_opened_at", nullable=True),
+    _time("last_opened_at", nullable=True),
+    Column("revision", BigInteger(), nullable=False),
+    PrimaryKeyConstraint("venue", "symbol", "timeframe"),
+)
+
 # A row without `observed_at` says that a scan looked and nothing was there: what comes later must not be believed.
 market_snapshots = Table(
     "market_snapshots",

@@ -217,29 +217,3 @@ def test_coloured_and_stepping_candles():
 
 def test_bars_of_one_timeframe_know_it():
     assert walk(1, 3).timeframe is FIVE_MINUTES
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("count", [0, 1, 2, 40, 2500])
-def test_the_latest_values_are_the_last_ones_of_the_whole_series(name, count):
-    columns = walk(3, count)
-    whole = compute((name,), columns)[name][-4:]
-    np.testing.assert_allclose(features.latest((name,), columns, 4)[name], whole, rtol=1e-8, atol=1e-8, equal_nan=True)
-
-
-def test_the_latest_values_of_many_features_share_their_calls_and_what_the_columns_know(monkeypatch):
-    columns = walk(6, 2500)
-    columns = columns.knowing({FEAR_GREED: np.arange(2500.0)})
-    names = (*NAMES, FEAR_GREED, "close")
-    whole, latest = compute(names, columns), features.latest(names, columns, 3)
-    for name in names:
-        np.testing.assert_allclose(latest[name], whole[name][-3:], rtol=1e-8, atol=1e-8, equal_nan=True)
-    handed = []
-
-    def counted(close, *windows):
-        handed.append(len(close))
-        return (close,) * 3
-
-    monkeypatch.setattr(talib, "MACD", counted)
-    features.latest(("macd_12_26_9", "macd_signal_12_26_9", "macd_histogram_12_26_9"), columns, 7)
-    assert handed == [features.history(["macd_12_26_9"]) + 7]

@@ -62,9 +62,9 @@ def test_all_features_together_opened_anywhere_are_those_of_the_whole(seed: int,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_market_can_be_opened_with_as_many_candles_as_its_history_wants(name: str) -> None:
+def test_a_market_can_be_opened_with_the_least_candles(name: str) -> None:
     stepping = Stepping([name], 2, FIVE_MINUTES)
-    columns = walk(5, max(feature(name).history + 2, stepping.least))
+    columns = walk(5, stepping.least)
     stepping.open("one", columns)
     assert_as_computed(stepping, [name], {"one": columns}, 2)
 

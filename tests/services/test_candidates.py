@@ -20,7 +20,7 @@ from common.services import refresh_candidates as room
 from common.services.list_candidates import list_candidates, list_findings, pool, pool_of
 from common.services.refresh_candidates import refresh_candidates
 from common.services.refresh_sources import refresh_sources
-from common.services.scan_market import Scan, _moods
+from common.services.scan_market import _moods
 from common.services.stored_candles import StoredCandles
 from tests.services.doors import instrument
 from tests.services.venue import ADA, NOON, SOL, VENUE
@@ -238,11 +238,11 @@ def test_a_scan_reads_the_index_only_for_strategies_that_ask(world: World) -> No
     from common.domain import strategies
 
     keep_mood(world, NOON - timedelta(days=1), 80)
-    scan = Scan(VENUE, FRAME, [SOL], NOON)
     with world.store.unit_of_work(None) as uow:
-        asking = {SOL: [strategies.get("advanced_composite")]}
-        assert [mood.value for mood in _moods(uow, scan, asking, 60)] == [80]
-        assert _moods(uow, scan, {SOL: [strategies.get("ema_crossover")]}, 60) == ()
+        columns = uow.candles.arrays(VENUE, [SOL], FRAME, NOON, 60)
+        asking, plain = ({SOL: {(name, "1"): strategies.get(name)}} for name in ("advanced_composite", "ema_crossover"))
+        assert [mood.value for mood in _moods(uow, columns, asking)] == [80]
+        assert _moods(uow, columns, plain) == ()
 
 
 def test_a_signal_is_stored_with_the_index_it_was_raised_under(world: World) -> None:

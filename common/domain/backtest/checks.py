@@ -11,7 +11,7 @@ from common.domain import features as feature_room
 from common.domain.features import Columns
 from common.domain.indicators.series import Flags
 from common.domain.indicators.series import Series as Values
-from common.domain.strategies import Entries, Strategy, last_bars, seen_at_last_bar
+from common.domain.strategies import Entries, LastBars, Strategy, at_last_bar, can_be_kept
 
 TOLERANCE = 1e-8
 """Relative difference that the seed of a recursive average may leave once its history is called long enough."""
@@ -100,7 +100,12 @@ def recursive_findings(strategy: Strategy, columns: Columns, bars: Iterable[int]
 
 
 def _at_last_bar(strategy: Strategy, columns: Columns) -> Evaluation:
-    last = last_bars(strategy, [(seen_at_last_bar([strategy], columns), columns)])[0]
+    kept = LastBars(strategy, columns.timeframe) if can_be_kept(strategy) else None
+    if kept is None or len(columns) < kept.least:
+        last = at_last_bar(strategy, columns)
+    else:
+        kept.open("", columns)
+        [last] = kept.said([""])
     numbers = _numbers(last.entries, len(last.columns))
     bar = slice(last.index, last.index + 1)
     return Evaluation(_cut(last.features, bar), _cut(numbers, bar))

@@ -15,7 +15,7 @@ from common.domain.strategies.composite import AdvancedComposite, Composite
 from common.domain.strategies.confluence import Confluence
 from common.domain.strategies.ema_crossover import EmaCrossover
 from common.domain.strategies.ema_rsi_reference import EmaRsiReference
-from common.domain.strategies.last_bar import LastBar, last_bars, seen_at_last_bar
+from common.domain.strategies.last_bar import LastBar, LastBars, at_last_bar, block_of, can_be_kept
 from common.domain.strategies.opportunity import Opportunity, opportunity_score
 from common.domain.strategies.registry import get, names, register
 from common.domain.strategies.rsi_mean_reversion import RsiMeanReversion
@@ -46,6 +46,7 @@ __all__ = [
     "Entries",
     "Features",
     "LastBar",
+    "LastBars",
     "Opportunity",
     "Parameters",
     "RsiMeanReversion",
@@ -53,14 +54,15 @@ __all__ = [
     "Scalper",
     "SmartMoney",
     "Strategy",
+    "at_last_bar",
+    "block_of",
     "bounded",
+    "can_be_kept",
     "get",
-    "last_bars",
     "leaves_at",
     "names",
     "opportunity_score",
     "register",
-    "seen_at_last_bar",
     "signal_at",
     "try_out",
 ]

@@ -1,19 +1,26 @@
-"""What strategies say at the last bar of many markets: one evaluation for all of them instead of one for each."""
+"""What strategies say at the last bar of many markets: one evaluation for all of them, of what is kept of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+import numpy.typing as npt
 
-from common.domain import features
-from common.domain.features import Columns
-from common.domain.indicators.series import Series
+from common.domain.features import FEAR_GREED, Columns, compute, snapshot_features
+from common.domain.market import Timeframe
+from common.domain.stepping import Stepping
 from common.domain.strategies.base import Entries, Features, Strategy
 
-PRICES = ("open", "high", "low", "close", "volume")
-Market = tuple[Features, Columns]
+BLOCK = 256
+"""Bars after which the candles that a signal is made of begin anew.
+
+What is said at a bar is made of the candles of its block and of as many before it as the strategy's `history`, whoever
+says it and whatever he has kept: a recursive feature tells in its last digits where it began.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +33,72 @@ class LastBar:
     index: int
 
 
-def seen_at_last_bar(chosen: Sequence[Strategy], columns: Columns) -> Features:
-    """The features that `chosen` need for `last_bars` of `columns`: of the end only, where that is all they look at."""
-    names = sorted({name for strategy in chosen for name in strategy.features})
-    if all(_is_enough(strategy, columns) for strategy in chosen):
-        return features.latest(names, columns, max((strategy.reach for strategy in chosen), default=1))
-    return features.compute(names, columns)
+def block_of(market: str, timeframe: Timeframe, opened_ms: int) -> int:
+    """Where the block begins that the bar of `market` belongs to, both in ms since 1970 UTC.
 
-
-def last_bars(strategy: Strategy, markets: Sequence[Market]) -> list[LastBar]:
-    """What `strategy` says at the last bar of each of `markets`, all of one timeframe, in their order.
-
-    Its answer at a bar depends on so many bars as its `reach` says and on nothing else: the ends of all markets are laid
-    one after the other and evaluated at once. A strategy without reach, and a market too short for it, is evaluated alone.
+    Blocks of several markets begin at different times, so that not all of them begin anew at the same candle.
     """
-    places = [place for place, (_, columns) in enumerate(markets) if _is_enough(strategy, columns)]
-    found = dict(zip(places, _together(strategy, [markets[place] for place in places]), strict=True))
-    return [found.get(place) or _alone(strategy, *market) for place, market in enumerate(markets)]
+    length_ms, shift = timeframe.seconds * 1000, crc32(market.encode()) % BLOCK
+    return ((opened_ms // length_ms + shift) // BLOCK * BLOCK - shift) * length_ms
 
 
-def _is_enough(strategy: Strategy, columns: Columns) -> bool:
-    return 0 < strategy.reach <= len(columns) - strategy.warmup
-
-
-def _alone(strategy: Strategy, values: Features, columns: Columns) -> LastBar:
+def at_last_bar(strategy: Strategy, columns: Columns) -> LastBar:
+    """What `strategy` says at the last bar of `columns`, of which there is at least one, looking at all of them."""
+    values = compute(strategy.features, columns)
     return LastBar(values, columns, strategy.evaluate(values, columns), len(columns) - 1)
 
 
-def _together(strategy: Strategy, markets: Sequence[Market]) -> list[LastBar]:
-    if not markets:
-        return []
-    reach, timeframe = strategy.reach, markets[0][1].timeframe
-    # Nothing is said within the warm-up, so that the first market has bars before it of which nothing is known.
-    blank = np.full(strategy.warmup, np.nan)
+def can_be_kept(strategy: Strategy) -> bool:
+    """Whether what it says at a bar follows from the ends of series, and from candles only."""
+    return strategy.reach > 0 and FEAR_GREED not in strategy.features and not snapshot_features(strategy.features)
 
-    def ends(parts: Iterable[Series]) -> Series:
-        return np.concatenate([blank, *(part[-reach:] for part in parts)])
 
-    values = {name: ends(theirs[name] for theirs, _ in markets) for name in strategy.features}
-    open_, high, low, close, volume = (ends(getattr(theirs, name) for _, theirs in markets) for name in PRICES)
-    opened_at = np.concatenate(
-        [np.zeros(strategy.warmup, np.int64), *(theirs.opened_at[-reach:] for _, theirs in markets)]
-    )
-    columns = Columns(opened_at, open_, high, low, close, volume, timeframe)
-    entries = strategy.evaluate(values, columns)
-    return [
-        LastBar(values, columns, entries, strategy.warmup + reach * (place + 1) - 1) for place in range(len(markets))
-    ]
+class LastBars:
+    """`strategy`, which can be kept, at the last bar of the markets that are: as `at_last_bar` of all of their candles.
+
+    Its answer at a bar depends on so many bars as its `reach` says and on nothing else: the ends of all markets are laid
+    one after the other and evaluated at once.
+    """
+
+    def __init__(self, strategy: Strategy, timeframe: Timeframe) -> None:
+        self._strategy, self._timeframe = strategy, timeframe
+        self._stepping = Stepping(strategy.features, strategy.reach, timeframe)
+
+    def __len__(self) -> int:
+        return len(self._stepping)
+
+    @property
+    def least(self) -> int:
+        """Candles that are enough to keep a market."""
+        return max(self._stepping.least, self._strategy.warmup + self._strategy.reach)
+
+    def open(self, market: str, columns: Columns) -> None:
+        """Keep `market` as it is after `columns`, at least `least` candles."""
+        self._stepping.open(market, columns)
+
+    def drop(self, market: str) -> None:
+        """Forget `market`, if it is kept."""
+        self._stepping.drop(market)
+
+    def step(self, markets: Sequence[str], candles: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Carry each of `markets` on by its next candle: `candles` has a value of each per column."""
+        self._stepping.step(markets, candles)
+
+    def said(self, markets: Sequence[str]) -> list[LastBar]:
+        """What the strategy says at the last bar of each of `markets`, in their order."""
+        if not markets:
+            return []
+        values, ends = self._stepping.ends(markets)
+        # Nothing is said within the warm-up, so that the first market has bars before it of which nothing is known.
+        blank = self._strategy.warmup
+
+        def after_nothing(series: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            nothing = np.zeros(blank, series.dtype) if series.dtype == np.int64 else np.full(blank, np.nan)
+            return np.concatenate([nothing, series])
+
+        features = {name: after_nothing(series) for name, series in values.items()}
+        columns = ends.each(after_nothing)
+        entries = self._strategy.evaluate(features, columns)
+        reach = self._strategy.reach
+        lasts: Iterable[int] = range(blank + reach - 1, blank + reach * len(markets), reach)
+        return [LastBar(features, columns, entries, index) for index in lasts]
