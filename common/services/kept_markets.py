@@ -115,7 +115,8 @@ class _Look:
     def __init__(self, shelf: _Shelf, venue: str, timeframe: Timeframe, wanted: Wishes, last_ms: int) -> None:
         self._shelf, self._timeframe, self._wanted, self._last_ms = shelf, timeframe, wanted, last_ms
         self._blocks = {symbol: block_of(f"{venue} {symbol}", timeframe, last_ms) for symbol in wanted}
-        keepable = {key for chosen in wanted.values() for key, item in chosen.items() if can_be_kept(item)}
+        every = {key: strategy for chosen in wanted.values() for key, strategy in chosen.items()}
+        keepable = {key for key, strategy in every.items() if can_be_kept(strategy)}
         self._keys = {symbol: frozenset(keepable.intersection(chosen)) for symbol, chosen in wanted.items()}
 
     def through(self, read: Read) -> Looked:

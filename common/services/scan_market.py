@@ -29,6 +29,7 @@ from common.store import Told, UnitOfWork, Wanted
 
 log = logging.getLogger(__name__)
 
+_SIDES = tuple(Side)
 Opinion = tuple[str, Strategy, LastBar]
 """What a strategy says of a symbol."""
 
@@ -171,7 +172,7 @@ def _keep_leavings(uow: UnitOfWork, scan: Scan, opinions: Iterable[Opinion]) -> 
     said = [
         (symbol, strategy.name, digest_of(strategy.version), side)
         for symbol, strategy, last in opinions
-        for side in Side
+        for side in _SIDES
         if strategies.leaves_at(last.entries, last.index, side)
     ]
     uow.leavings.add_all(scan.venue, said, scan.closed_at)

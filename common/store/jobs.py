@@ -12,7 +12,7 @@ from common.domain.errors import Permanent
 from common.domain.job import Job, JobRef, JobState, Stage, job_id
 from common.store import tables
 from common.store.codecs import JOB
-from common.store.session import Session, array_text, plain_json
+from common.store.session import Session, array_text, plain_json, quoted_array
 
 _COLUMNS = "id, tenant_id, stage, key, payload, correlation_id, causation_id, created_at, available_at, expires_at"
 
@@ -112,7 +112,7 @@ class Jobs:
         rows = self._session.all(
             statement,
             {
-                name: list(column) if name in _QUOTED else array_text(column)
+                name: (quoted_array if name in _QUOTED else array_text)(column)
                 for name, column in zip(names, columns, strict=True)
             },
         )
@@ -127,7 +127,7 @@ class Jobs:
 
     def claim_many(self, ids: Sequence[UUID], now: datetime) -> list[Job]:
         """Those of `ids` that can be claimed now."""
-        return [JOB.value(row) for row in self._session.all(_CLAIM, {"ids": list(ids), "now": now})]
+        return [JOB.value(row) for row in self._session.all(_CLAIM, {"ids": array_text(ids), "now": now})]
 
     def get(self, job_id: UUID) -> Job | None:
         """The job as it stands, if this context owns it."""

@@ -18,7 +18,7 @@ from common.domain.market import Candle, Instrument, InstrumentStatus, Timeframe
 from common.domain.signal import Side, Signal
 from common.store import tables
 from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
-from common.store.session import Session, array_text
+from common.store.session import Session, array_text, quoted_array
 
 _INSTRUMENTS = "SELECT * FROM instruments WHERE venue = :venue AND symbol = ANY (CAST(:symbols AS text[]))"
 
@@ -72,12 +72,12 @@ _KEPT = """
 
 _LAST_CLOSED = """
     SELECT symbol, last_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
-    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
+    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (CAST(:symbols AS text[])))
 """
 
 _FIRST_OPENED = """
     SELECT symbol, first_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
-    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (:symbols))
+    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (CAST(:symbols AS text[])))
 """
 
 # What nobody has asked for yet is a few rows a symbol; what begins anew is as many before `since` as it wants besides.
@@ -163,12 +163,12 @@ class Instruments:
 
     def traded(self, venue: str, symbols: Iterable[str]) -> set[str]:
         """Those of `symbols` that are known and can be traded now."""
-        parameters = {"venue": venue, "symbols": list(symbols), "status": InstrumentStatus.TRADING.value}
+        parameters = {"venue": venue, "symbols": quoted_array(symbols), "status": InstrumentStatus.TRADING.value}
         return {row.symbol for row in self._session.all(_TRADED, parameters)}
 
     def some(self, venue: str, symbols: Iterable[str]) -> dict[str, Instrument]:
         """Those of `symbols` that are known, by symbol."""
-        rows = self._session.all(_INSTRUMENTS, {"venue": venue, "symbols": list(symbols)})
+        rows = self._session.all(_INSTRUMENTS, {"venue": venue, "symbols": quoted_array(symbols)})
         return {row.symbol: INSTRUMENT.value(row) for row in rows}
 
     def list(self, venue: str) -> list[Instrument]:
@@ -211,7 +211,7 @@ class Candles:
             _SAVE_CANDLES,
             {
                 "venue": venue,
-                "symbols": list(symbols),
+                "symbols": quoted_array(symbols),
                 "timeframes": array_text(timeframes),
                 "opened": array_text(candle.opened_at.isoformat() for candle in candles),
                 "opens": array_text(candle.open for candle in candles),
@@ -269,7 +269,7 @@ class Candles:
         """
         parameters = {
             "venue": venue,
-            "symbols": [symbol for symbol, _, _ in wanted],
+            "symbols": quoted_array(symbol for symbol, _, _ in wanted),
             "since": array_text(since for _, since, _ in wanted),
             "before": array_text(before for _, _, before in wanted),
             "timeframe": str(timeframe),
@@ -327,7 +327,7 @@ def _timeframe(timeframe: str | Timeframe) -> Timeframe:
 
 
 def _of(venue: str, timeframe: str | Timeframe, symbols: Sequence[str] | None) -> dict[str, object]:
-    return {"venue": venue, "timeframe": str(timeframe), "symbols": None if symbols is None else list(symbols)}
+    return {"venue": venue, "timeframe": str(timeframe), "symbols": None if symbols is None else quoted_array(symbols)}
 
 
 def _candle(opened_at: datetime, duration: timedelta, *values: object) -> Candle:

@@ -23,6 +23,11 @@ def array_text(values: Iterable[object]) -> str:
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
 
 
+def quoted_array(values: Iterable[str]) -> str:
+    """The text of an array of texts."""
+    return "{" + ",".join('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values) + "}"
+
+
 def plain_json(value: Any) -> str:
     """JSON text of `value`: keys in order, no spaces, decimals as strings."""
     return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -110,7 +115,10 @@ class Session:
         if not rows:
             return []
         return [
-            row[0] for row in self.all(_add_all_once(table.name, tuple(rows[0]), told.name), {"rows": plain_json(rows)})
+            row[0]
+            for row in self.all(
+                _add_all_once(table.name, tuple(rows[0]), told.name), {"rows": json.dumps(rows, default=encode)}
+            )
         ]
 
     def put(self, table: Table, row: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscriber, Subscription, Tenant
 from common.store import tables
 from common.store.codecs import ACCOUNT, SUBSCRIPTION, TENANT
-from common.store.session import Session, plain_json
+from common.store.session import Session, array_text, plain_json, quoted_array
 
 _GUARD = """
     SELECT true FROM account_guards WHERE account_id = :account FOR UPDATE SKIP LOCKED
@@ -237,13 +237,13 @@ class Subscriptions:
         if not signals:
             return found
         parameters = {
-            "ids": [signal.id for signal in signals],
-            "venues": [signal.venue for signal in signals],
-            "instruments": [signal.instrument for signal in signals],
-            "timeframes": [signal.timeframe for signal in signals],
-            "strategies": [signal.strategy for signal in signals],
-            "digests": [digests[signal.id] for signal in signals],
-            "closed": [signal.closed_at for signal in signals],
+            "ids": array_text(signal.id for signal in signals),
+            "venues": quoted_array(signal.venue for signal in signals),
+            "instruments": quoted_array(signal.instrument for signal in signals),
+            "timeframes": quoted_array(signal.timeframe for signal in signals),
+            "strategies": quoted_array(signal.strategy for signal in signals),
+            "digests": quoted_array(digests[signal.id] for signal in signals),
+            "closed": array_text(signal.closed_at for signal in signals),
             "now": now,
             "caps": plain_json(max_positions),
         }
