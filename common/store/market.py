@@ -70,25 +70,27 @@ _KEPT = """
     FROM candles GROUP BY venue, symbol, timeframe ORDER BY venue, timeframe, symbol
 """
 
-_LAST_CLOSED = """
-    SELECT symbol, last_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
-    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (CAST(:symbols AS text[])))
+# One look-up per symbol, whatever the planner knows of how many there are.
+_ENDS = """
+    SELECT symbol, (
+        SELECT {end} FROM candle_series AS series
+        WHERE series.venue = :venue AND series.symbol = instruments.symbol AND series.timeframe = :timeframe
+    ) AS opened_at
+    FROM instruments
+    WHERE venue = :venue AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (CAST(:symbols AS text[])))
 """
-
-_FIRST_OPENED = """
-    SELECT symbol, first_opened_at AS opened_at FROM candle_series JOIN instruments USING (venue, symbol)
-    WHERE venue = :venue AND timeframe = :timeframe AND (CAST(:symbols AS text[]) IS NULL OR symbol = ANY (CAST(:symbols AS text[])))
-"""
+_LAST_CLOSED, _FIRST_OPENED = _ENDS.format(end="last_opened_at"), _ENDS.format(end="first_opened_at")
 
 # What nobody has asked for yet is a few rows a symbol; what begins anew is as many before `since` as it wants besides.
 _TOLD = """
-    SELECT wanted.place, coalesce(series.revision, 0), told.packed
+    SELECT wanted.place, coalesce((
+        SELECT series.revision FROM candle_series AS series
+        WHERE series.venue = %(venue)s AND series.symbol = wanted.symbol AND series.timeframe = %(timeframe)s
+    ), 0), told.packed
     FROM unnest(%(symbols)s::text[], %(since)s::bigint[], %(before)s::integer[])
         WITH ORDINALITY AS asked (symbol, since_ms, before, place)
     CROSS JOIN LATERAL (
         SELECT asked.*, timestamptz 'epoch' + asked.since_ms * interval '1 millisecond' AS since) AS wanted
-    LEFT JOIN candle_series AS series
-        ON series.venue = %(venue)s AND series.symbol = wanted.symbol AND series.timeframe = %(timeframe)s
     CROSS JOIN LATERAL (
         SELECT string_agg(part.packed, ''::bytea) AS packed FROM (
             SELECT packed FROM candles
