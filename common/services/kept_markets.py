@@ -28,7 +28,8 @@ Read = Callable[[Sequence[tuple[str, int, int]]], Told]
 class Looked:
     """What was seen of a scan's symbols at its last candle; symbols that lack that candle are in none of the others.
 
-    `said` is by symbol and strategy. Who is not kept has to be asked: `asked` says of how many of the last `columns`.
+    `said` is by symbol and strategy, of those that would enter or leave now. Who is not kept has to be asked: `asked` says
+    of how many of the last `columns`.
     """
 
     lacking: frozenset[str]
@@ -223,7 +224,7 @@ class _Look:
         said = {
             (symbol, key): last
             for key, symbols in theirs.items()
-            for symbol, last in zip(symbols, self._shelf.strategies[key].said(symbols), strict=True)
+            for symbol, last in self._shelf.strategies[key].acting(symbols).items()
         }
         return Looked(frozenset(lacking), said, asked, found)
 

@@ -68,17 +68,7 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
         refill(fleet, scan.venue, scan.symbols, scan.timeframe, scan.closed_at, history, _made_of(wishes, scan))
         looked = _look(fleet, uow, scan, wanted)
     traded = uow.instruments.traded(scan.venue, scan.symbols)
-    told = _told(uow, scan, looked, {symbol: wanted[symbol] for symbol in traded})
-    opinions = [
-        (
-            symbol,
-            strategy,
-            looked.said.get((symbol, key)) or at_last_bar(strategy, told[symbol].last(looked.asked[symbol, key])),
-        )
-        for symbol in scan.symbols
-        if symbol in traded and symbol not in looked.lacking
-        for key, strategy in wanted[symbol].items()
-    ]
+    opinions = _opinions(uow, scan, looked, {symbol: wanted[symbol] for symbol in scan.symbols if symbol in traded})
     _keep_leavings(uow, scan, opinions)
     signals = list(_signals(fleet, uow, scan, opinions))
     raise_signals(fleet, uow, signals, job.id)
@@ -92,6 +82,23 @@ def _look(fleet: Fleet, uow: UnitOfWork, scan: Scan, wanted: Wishes) -> Looked:
 
     last_ms = (scan.closed_at - scan.timeframe.duration - EPOCH) // timedelta(milliseconds=1)
     return fleet.kept.look(scan.venue, scan.timeframe, wanted, last_ms, read, fleet.policy.kept_markets_max)
+
+
+def _opinions(uow: UnitOfWork, scan: Scan, looked: Looked, wanted: Wishes) -> list[Opinion]:
+    """Who may want to enter or leave now, by symbol in the order of `wanted` and by strategy in theirs."""
+    said = {place: last for place, last in looked.said.items() if place[0] in wanted}
+    told = _told(uow, scan, looked, wanted)
+    for (symbol, key), count in looked.asked.items():
+        if symbol in wanted:
+            said[symbol, key] = at_last_bar(wanted[symbol][key], told[symbol].last(count))
+    acting = {symbol for symbol, _ in said}
+    return [
+        (symbol, strategy, said[symbol, key])
+        for symbol, chosen in wanted.items()
+        if symbol in acting
+        for key, strategy in chosen.items()
+        if (symbol, key) in said
+    ]
 
 
 def _told(uow: UnitOfWork, scan: Scan, looked: Looked, wanted: Wishes) -> Mapping[str, Columns]:

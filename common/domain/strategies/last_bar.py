@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.domain.features import FEAR_GREED, Columns, compute, snapshot_features
+from common.domain.indicators.series import Flags
 from common.domain.market import Timeframe
 from common.domain.stepping import Stepping
 from common.domain.strategies.base import Entries, Features, Strategy
@@ -90,7 +91,7 @@ class LastBars:
             return []
         values, ends = self._stepping.ends(markets)
         # Nothing is said within the warm-up, so that the first market has bars before it of which nothing is known.
-        blank = self._strategy.warmup
+        blank, reach = self._strategy.warmup, self._strategy.reach
 
         def after_nothing(series: npt.NDArray[Any]) -> npt.NDArray[Any]:
             nothing = np.zeros(blank, series.dtype) if series.dtype == np.int64 else np.full(blank, np.nan)
@@ -99,6 +100,23 @@ class LastBars:
         features = {name: after_nothing(series) for name, series in values.items()}
         columns = ends.each(after_nothing)
         entries = self._strategy.evaluate(features, columns)
-        reach = self._strategy.reach
-        lasts: Iterable[int] = range(blank + reach - 1, blank + reach * len(markets), reach)
-        return [LastBar(features, columns, entries, index) for index in lasts]
+        return [
+            LastBar(features, columns, entries, index)
+            for index in range(blank + reach - 1, blank + reach * len(markets), reach)
+        ]
+
+    def acting(self, markets: Sequence[str]) -> dict[str, LastBar]:
+        """What it says of those of `markets` that it would enter or leave now, by market."""
+        said = self.said(markets)
+        if not said:
+            return {}
+        acts, last = _acts(said[0].entries), [item.index for item in said]
+        return {markets[place]: said[place] for place in np.flatnonzero(acts[last]).tolist()}
+
+
+def _acts(entries: Entries) -> Flags:
+    acts: Flags = entries.side != 0
+    for leaves in (entries.leaves_long, entries.leaves_short):
+        if leaves is not None:
+            acts = acts | leaves
+    return acts
