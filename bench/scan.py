@@ -57,6 +57,7 @@ def run(is_quick: bool) -> Report:
             "scans": rounds,
             "signals": signals,
             "best": round(min(seconds), 4),
+            "processor": round(statistics.median(parts.pop("processor")), 4),
             "median_parts": {name: round(statistics.median(values), 4) for name, values in parts.items()},
             "times_faster": round(FREQTRADE_ITERATION_S / statistics.median(seconds), 1),
             "floor_is": _floor_is(),
@@ -89,13 +90,14 @@ def _measure(
     frame = driver.lead.columns.timeframe
     refill(fleet, venue.name, driver.symbols, frame, driver.clock.now(), first)
     seconds: list[float] = []
-    parts: dict[str, list[float]] = {"keep_candles": [], "schedule": [], "scan": []}
+    parts: dict[str, list[float]] = {"keep_candles": [], "schedule": [], "scan": [], "processor": []}
     for bar in range(first, first + rounds + 1):
         for symbol in driver.symbols:
             venue.close_bar(symbol, bar)
         driver.clock.advance_to(driver.lead.closed_at(bar))
         since = driver.lead.opened_at(bar)
         closed = [ClosedCandle(s, frame, venue.candles(s, frame, since, 1)[0]) for s in driver.symbols]
+        used = time.process_time()
         marks = [time.perf_counter()]
         ingest_closed(fleet, venue.name, closed)
         marks.append(time.perf_counter())
@@ -103,8 +105,10 @@ def _measure(
         marks.append(time.perf_counter())
         driver.work(Stage.SCAN)
         marks.append(time.perf_counter())
+        used = time.process_time() - used
         driver.inbox.waiting.clear()
         if bar > first:
+            parts["processor"].append(used)
             seconds.append(marks[-1] - marks[0])
             for name, begin, end in zip(parts, marks, marks[1:], strict=False):
                 parts[name].append(end - begin)

@@ -15,6 +15,7 @@ from common.domain.errors import InvalidInput
 from common.domain.features import Columns
 from common.domain.market import Candle, InstrumentStatus, Timeframe
 from common.store import Store
+from common.store.session import quoted_array
 from tests.clocks import NOON
 from tests.store.world import STRATEGY, SYMBOL, TIMEFRAME, VENUE, advice, candle, instrument, signal
 
@@ -162,6 +163,80 @@ def test_the_last_close_of_each_instrument_is_known(store: Store) -> None:
         assert uow.candles.last_closed_at(VENUE, TIMEFRAME, [SYMBOL, "X"]) == {SYMBOL: candle(1).closed_at}
         assert uow.candles.last_closed_at(VENUE, TIMEFRAME, ["X"]) == {}
         assert uow.candles.last_closed_at(VENUE, "1h") == {}
+
+
+def revision(store: Store, symbol: str = SYMBOL) -> int:
+    """The number that tells whether what was there of the series has changed."""
+    with store.unit_of_work(None) as uow:
+        told = uow.candles.told(VENUE, [(symbol, 0, 0)], Timeframe.parse(TIMEFRAME), candle(99).closed_at)
+    return told.revisions[0]
+
+
+def ends(store: Store) -> tuple[datetime | None, datetime | None]:
+    """When the series begins, and when its last candle closed."""
+    with store.unit_of_work(None) as uow:
+        uow.instruments.save([instrument()])
+        first = uow.candles.first_opened_at(VENUE, TIMEFRAME, [SYMBOL])
+        return first.get(SYMBOL), uow.candles.last_closed_at(VENUE, TIMEFRAME, [SYMBOL]).get(SYMBOL)
+
+
+def test_a_candle_that_goes_on_a_series_leaves_it_what_it_was(store: Store) -> None:
+    saved(store, candle(1), candle(2))
+    before = revision(store)
+    saved(store, candle(3))
+    saved(store, candle(5), candle(4))
+    saved(store, candle(5), candle(6))
+    assert (revision(store), ends(store)) == (before, (candle(1).opened_at, candle(6).closed_at))
+
+
+@pytest.mark.parametrize("number", [0, 3, 5])
+def test_whatever_else_is_written_to_a_series_makes_it_another(store: Store, number: int) -> None:
+    saved(store, candle(1), candle(2), candle(4), candle(5))
+    saved(store, candle(1), symbol="ETH/USDT:USDT")
+    before, other = revision(store), revision(store, "ETH/USDT:USDT")
+    saved(store, candle(number, "41000"), candle(6))
+    assert revision(store) == before + 1
+    assert revision(store, "ETH/USDT:USDT") == other
+    assert ends(store) == (candle(min(number, 1)).opened_at, candle(6).closed_at)
+
+
+def test_what_is_deleted_makes_a_series_another_even_if_it_is_written_again(store: Store) -> None:
+    saved(store, candle(0), candle(1))
+    before = revision(store)
+    with store.unit_of_work(None) as uow:
+        uow.candles.delete_before(TIMEFRAME, candle(1).opened_at)
+        uow.commit()
+    assert (revision(store), ends(store)) == (before + 1, (candle(1).opened_at, candle(1).closed_at))
+    with store.unit_of_work(None) as uow:
+        uow.candles.delete_before(TIMEFRAME, candle(9).opened_at)
+        uow.commit()
+    assert (revision(store), ends(store)) == (before + 2, (None, None))
+    saved(store, candle(0))
+    assert (revision(store), ends(store)) == (before + 2, (candle(0).opened_at, candle(0).closed_at))
+
+
+def test_of_two_who_write_a_series_at_once_the_second_to_commit_sees_what_it_comes_before(store: Store) -> None:
+    saved(store, candle(0))
+    before = revision(store)
+    with ThreadPoolExecutor(1) as pool, store.unit_of_work(None) as first:
+        first.candles.save(VENUE, SYMBOL, TIMEFRAME, [candle(2)])
+        late = pool.submit(saved, store, candle(1))
+        first.commit()
+        assert late.result(timeout=10) == 1
+    assert revision(store) == before + 1
+
+
+def test_what_can_be_traded_now_is_known_by_symbol(store: Store) -> None:
+    with store.unit_of_work(None) as uow:
+        halted = replace(instrument("ETH/USDT:USDT"), status=InstrumentStatus.HALTED)
+        uow.instruments.save([instrument(), halted])
+        assert uow.instruments.traded(VENUE, [SYMBOL, "ETH/USDT:USDT", "NONE/USDT:USDT"]) == {SYMBOL}
+
+
+def test_texts_in_arrays_may_hold_whatever_a_text_holds(store: Store) -> None:
+    odd = ['a"b', "c\\d", "e,f", "{g}", "NULL", "", " h "]
+    with store.unit_of_work(None) as uow:
+        assert uow.session.scalar("SELECT CAST(:texts AS text[])", {"texts": quoted_array(odd)}) == odd
 
 
 def test_old_candles_of_one_length_can_be_forgotten(store: Store) -> None:
