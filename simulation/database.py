@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from psycopg import sql
+from psycopg._preparing import PrepareManager
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 
@@ -69,22 +70,31 @@ def url_of(url_superuser: str, name: str, *, login: bool = False) -> str:
 class _Cursor(psycopg.Cursor[Any]):
     """A cursor that works out the columns of a statement once: the schema stands still while seeds run."""
 
-    _columns: ClassVar[dict[bytes, Any]] = {}
+    _columns: ClassVar[dict[Any, Any]] = {}
 
     @property
     def description(self) -> Any:
         """The columns of the result, None of none."""
-        query = self._query
-        if query is None or self.pgresult is None or not self.pgresult.nfields:
+        statement = self._last_query
+        if statement is None or self.pgresult is None or not self.pgresult.nfields:
             return super().description
-        known = self._columns.get(query.query)
+        known = self._columns.get(statement)
         if known is None:
-            known = self._columns[query.query] = super().description
+            known = self._columns[statement] = super().description
         return known
+
+
+class _KeptStatements(PrepareManager):
+    """Prepared statements outlive a ROLLBACK: nothing here drops or alters what they speak of, which psycopg fears."""
+
+    def clear(self) -> bool:
+        """Keep them all."""
+        return False
 
 
 def _remember_statements(connection: psycopg.Connection[tuple[object, ...]], _: object) -> None:
     connection.cursor_factory = _Cursor
+    connection._prepared = _KeptStatements()  # noqa: SLF001
     # The same few hundred statements come again and again: they are parsed and planned once.
     connection.prepare_threshold, connection.prepared_max = 0, 1_000
     autocommit, connection.autocommit = connection.autocommit, True
