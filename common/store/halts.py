@@ -17,6 +17,8 @@ from common.store.session import Session
 # and whoever comes after this commit reads the new epoch.
 _NEXT_EPOCH = "UPDATE halt_epoch SET epoch = epoch + 1 WHERE is_only RETURNING epoch"
 
+_LIST = select(tables.halts).where(tables.halts.c.lifted_at.is_(None)).order_by(tables.halts.c.epoch)
+
 _COVERING = """
     SELECT * FROM halts
     WHERE {which} AND (
@@ -106,8 +108,7 @@ class Halts:
 
     def list(self) -> builtins.list[Halt]:
         """Every halt in force that this context can see, oldest first."""
-        table = tables.halts
-        rows = self._session.all(select(table).where(table.c.lifted_at.is_(None)).order_by(table.c.epoch))
+        rows = self._session.all(_LIST)
         return [HALT.value(row) for row in rows]
 
     def use_nonce(self, nonce: str, now: datetime) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, func, select, text, update
+from sqlalchemy import Select, Table, Update, bindparam, func, select, text, update
 
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.fill import Fill, Funding
@@ -16,7 +17,42 @@ from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
 from common.domain.position import Position
 from common.store import tables
 from common.store.codecs import DECISION, FILL, FUNDING, ORDER, POSITION
-from common.store.session import Session
+from common.store.session import Session, matching
+
+_OLDEST_ORDER_FIRST = ("created_at", "id")
+_OLDEST_FILL_FIRST = ("occurred_at", "trade_id")
+_OLDEST_FUNDING_FIRST = ("occurred_at", "income_id")
+
+# Written out, because a partial index is not found through parameters.
+_LIVE_ORDERS = matching(tables.orders, "account_id", order=_OLDEST_ORDER_FIRST).where(text(tables.LIVE_ORDER))
+
+_ORDERS_OF_ROLE = select(func.count()).where(
+    tables.orders.c.position_id == bindparam("position_id"), tables.orders.c.role == bindparam("role")
+)
+
+_OPEN_POSITIONS = matching(tables.positions, "account_id", order=("opened_at", "id")).where(
+    tables.positions.c.quantity > 0
+)
+
+_CLOSED_POSITIONS = matching(tables.positions, "account_id", order=("closed_at", "id")).where(
+    tables.positions.c.closed_at >= bindparam("since")
+)
+
+_POSITION_HELD_AT = (
+    matching(tables.positions, "account_id", "instrument")
+    .where(tables.positions.c.opened_at <= bindparam("instant"))
+    .where(tables.positions.c.closed_at.is_(None) | (tables.positions.c.closed_at >= bindparam("instant")))
+    .order_by(tables.positions.c.opened_at.desc(), tables.positions.c.id)
+    .limit(1)
+)
+
+_LAST_FILL = select(func.max(tables.fills.c.occurred_at)).where(
+    tables.fills.c.account_id == bindparam("account_id"), tables.fills.c.instrument == bindparam("instrument")
+)
+
+_LAST_FUNDING = select(func.max(tables.fundings.c.occurred_at)).where(
+    tables.fundings.c.account_id == bindparam("account_id")
+)
 
 
 def page(table: Table, at: Any, limit: int, before: datetime | None, **equals: Any) -> Select[Any]:
@@ -44,7 +80,7 @@ class Decisions:
 
     def get(self, decision_id: UUID) -> Decision | None:
         """The decision, if there is one."""
-        row = self._session.first(select(tables.decisions).where(tables.decisions.c.id == decision_id))
+        row = self._session.first(matching(tables.decisions, "id"), {"id": decision_id})
         return DECISION.value(row) if row else None
 
     def for_signal(self, signal_id: UUID) -> builtins.list[Decision]:
@@ -79,19 +115,18 @@ class Orders:
 
     def get(self, order_id: UUID) -> Order | None:
         """The order, if there is one."""
-        return self._one(tables.orders.c.id == order_id)
+        return self._one(id=order_id)
 
     def by_client_id(self, client_order_id: str) -> Order | None:
         """The order that the venue knows under our id."""
-        return self._one(tables.orders.c.client_order_id == client_order_id)
+        return self._one(client_order_id=client_order_id)
 
     def by_venue_id(self, account_id: UUID, venue_order_id: str) -> Order | None:
         """The order that the account's venue gave that id."""
-        table = tables.orders
-        return self._one((table.c.account_id == account_id) & (table.c.venue_order_id == venue_order_id))
+        return self._one(account_id=account_id, venue_order_id=venue_order_id)
 
-    def _one(self, condition: Any) -> Order | None:
-        row = self._session.first(select(tables.orders).where(condition))
+    def _one(self, **equals: Any) -> Order | None:
+        row = self._session.first(matching(tables.orders, *equals), equals)
         return ORDER.value(row) if row else None
 
     def save(self, order: Order) -> bool:
@@ -100,13 +135,8 @@ class Orders:
 
     def live(self, account_id: UUID, instrument: str | None = None) -> builtins.list[Order]:
         """Orders that may still change, oldest first."""
-        table = tables.orders
-        # Written out, because a partial index is not found through parameters.
-        statement = select(table).where(table.c.account_id == account_id, text(tables.LIVE_ORDER))
-        if instrument is not None:
-            statement = statement.where(table.c.instrument == instrument)
-        rows = self._session.all(statement.order_by(table.c.created_at, table.c.id))
-        return [ORDER.value(row) for row in rows]
+        live = [ORDER.value(row) for row in self._session.all(_LIVE_ORDERS, {"account_id": account_id})]
+        return [order for order in live if instrument is None or order.intent.instrument == instrument]
 
     def in_doubt(self, account_id: UUID) -> builtins.list[Order]:
         """Orders of which we do not know whether the venue has them, oldest first."""
@@ -114,23 +144,20 @@ class Orders:
 
     def of_account(self, account_id: UUID) -> builtins.list[Order]:
         """Every order the account ever had, oldest first."""
-        table = tables.orders
-        statement = select(table).where(table.c.account_id == account_id)
-        return [ORDER.value(row) for row in self._session.all(statement.order_by(table.c.created_at, table.c.id))]
+        return self._all(account_id=account_id)
 
     def of_position(self, position_id: UUID) -> builtins.list[Order]:
         """Entry, stops and exits of a position, oldest first."""
-        table = tables.orders
-        rows = self._session.all(
-            select(table).where(table.c.position_id == position_id).order_by(table.c.created_at, table.c.id)
-        )
+        return self._all(position_id=position_id)
+
+    def _all(self, **equals: Any) -> builtins.list[Order]:
+        rows = self._session.all(matching(tables.orders, *equals, order=_OLDEST_ORDER_FIRST), equals)
         return [ORDER.value(row) for row in rows]
 
     def next_number(self, position_id: UUID, role: OrderRole) -> int:
         """One more than the orders of that role the position has had."""
-        table = tables.orders
-        condition = (table.c.position_id == position_id) & (table.c.role == role.value)
-        return 1 + int(self._session.scalar(select(func.count()).select_from(table).where(condition)))
+        wanted = {"position_id": position_id, "role": role.value}
+        return 1 + int(self._session.scalar(_ORDERS_OF_ROLE, wanted))
 
     def list(
         self,
@@ -150,12 +177,13 @@ class Orders:
 
 
 def _save(session: Session, table: Table, row: dict[str, Any]) -> bool:
-    statement = (
-        update(table)
-        .where(table.c.id == row["id"], table.c.version == row["version"] - 1)
-        .values({name: value for name, value in row.items() if name not in {"id", "tenant_id"}})
-    )
-    return session.changed(statement) == 1
+    values: Mapping[str, Any] = {name: value for name, value in row.items() if name not in {"id", "tenant_id"}}
+    return session.changed(_next_version(table), {**values, "of": row["id"], "before": row["version"] - 1}) == 1
+
+
+@cache
+def _next_version(table: Table) -> Update:
+    return update(table).where(table.c.id == bindparam("of"), table.c.version == bindparam("before"))
 
 
 class Fills:
@@ -176,26 +204,24 @@ class Fills:
 
     def of_order(self, order_id: UUID) -> builtins.list[Fill]:
         """Fills of the order, oldest first."""
-        return self._where(tables.fills.c.order_id == order_id)
+        return self._where(order_id=order_id)
 
     def of_position(self, position_id: UUID) -> builtins.list[Fill]:
         """Fills of the position, oldest first."""
-        return self._where(tables.fills.c.position_id == position_id)
+        return self._where(position_id=position_id)
 
     def of_account(self, account_id: UUID) -> builtins.list[Fill]:
         """Every fill the account ever had, oldest first."""
-        return self._where(tables.fills.c.account_id == account_id)
+        return self._where(account_id=account_id)
 
-    def _where(self, condition: Any) -> builtins.list[Fill]:
-        table = tables.fills
-        statement = select(table).where(condition).order_by(table.c.occurred_at, table.c.trade_id)
-        return [FILL.value(row) for row in self._session.all(statement)]
+    def _where(self, **equals: Any) -> builtins.list[Fill]:
+        rows = self._session.all(matching(tables.fills, *equals, order=_OLDEST_FILL_FIRST), equals)
+        return [FILL.value(row) for row in rows]
 
     def last_at(self, account_id: UUID, instrument: str) -> datetime | None:
         """When the account last traded the instrument, as far as booked."""
-        table = tables.fills
-        condition = (table.c.account_id == account_id) & (table.c.instrument == instrument)
-        latest: datetime | None = self._session.scalar(select(func.max(table.c.occurred_at)).where(condition))
+        wanted = {"account_id": account_id, "instrument": instrument}
+        latest: datetime | None = self._session.scalar(_LAST_FILL, wanted)
         return latest
 
     def list(
@@ -224,23 +250,19 @@ class Fundings:
 
     def of_position(self, position_id: UUID) -> list[Funding]:
         """Payments of the position, oldest first."""
-        table = tables.fundings
-        return self._where(table.c.position_id == position_id)
+        return self._where(position_id=position_id)
 
     def of_account(self, account_id: UUID) -> list[Funding]:
         """Every payment the account ever made or got, oldest first."""
-        return self._where(tables.fundings.c.account_id == account_id)
+        return self._where(account_id=account_id)
 
-    def _where(self, condition: Any) -> list[Funding]:
-        table = tables.fundings
-        statement = select(table).where(condition).order_by(table.c.occurred_at, table.c.income_id)
-        return [FUNDING.value(row) for row in self._session.all(statement)]
+    def _where(self, **equals: Any) -> list[Funding]:
+        rows = self._session.all(matching(tables.fundings, *equals, order=_OLDEST_FUNDING_FIRST), equals)
+        return [FUNDING.value(row) for row in rows]
 
     def last_at(self, account_id: UUID) -> datetime | None:
         """When the account last paid or got funding, as far as booked."""
-        table = tables.fundings
-        statement = select(func.max(table.c.occurred_at)).where(table.c.account_id == account_id)
-        latest: datetime | None = self._session.scalar(statement)
+        latest: datetime | None = self._session.scalar(_LAST_FUNDING, {"account_id": account_id})
         return latest
 
 
@@ -256,7 +278,7 @@ class Positions:
 
     def get(self, position_id: UUID) -> Position | None:
         """The position, if there is one."""
-        row = self._session.first(select(tables.positions).where(tables.positions.c.id == position_id))
+        row = self._session.first(matching(tables.positions, "id"), {"id": position_id})
         return POSITION.value(row) if row else None
 
     def save(self, position: Position) -> bool:
@@ -265,16 +287,11 @@ class Positions:
 
     def open(self, account_id: UUID) -> builtins.list[Position]:
         """What the account holds, oldest first."""
-        table = tables.positions
-        statement = select(table).where(table.c.account_id == account_id, table.c.quantity > 0)
-        rows = self._session.all(statement.order_by(table.c.opened_at, table.c.id))
-        return [POSITION.value(row) for row in rows]
+        return [POSITION.value(row) for row in self._session.all(_OPEN_POSITIONS, {"account_id": account_id})]
 
     def closed_since(self, account_id: UUID, since: datetime) -> builtins.list[Position]:
         """Positions of the account that were closed at `since` or later, oldest first."""
-        table = tables.positions
-        statement = select(table).where(table.c.account_id == account_id, table.c.closed_at >= since)
-        rows = self._session.all(statement.order_by(table.c.closed_at, table.c.id))
+        rows = self._session.all(_CLOSED_POSITIONS, {"account_id": account_id, "since": since})
         return [POSITION.value(row) for row in rows]
 
     def held_at(self, account_id: UUID, instrument: str, instant: datetime) -> Position | None:
@@ -282,16 +299,8 @@ class Positions:
 
         What was closed at that very instant counts: whoever is paid for it held it.
         """
-        table = tables.positions
-        statement = (
-            select(table)
-            .where(table.c.account_id == account_id, table.c.instrument == instrument)
-            .where(table.c.opened_at <= instant)
-            .where(table.c.closed_at.is_(None) | (table.c.closed_at >= instant))
-            .order_by(table.c.opened_at.desc(), table.c.id)
-            .limit(1)
-        )
-        row = self._session.first(statement)
+        wanted = {"account_id": account_id, "instrument": instrument, "instant": instant}
+        row = self._session.first(_POSITION_HELD_AT, wanted)
         return POSITION.value(row) if row else None
 
     def list(

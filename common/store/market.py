@@ -18,7 +18,7 @@ from common.domain.market import Candle, Instrument, InstrumentStatus, Timeframe
 from common.domain.signal import Side, Signal
 from common.store import tables
 from common.store.codecs import ADVICE, INSTRUMENT, SIGNAL
-from common.store.session import Session, array_text, quoted_array
+from common.store.session import Session, array_text, matching, quoted_array
 
 _INSTRUMENTS = "SELECT * FROM instruments WHERE venue = :venue AND symbol = ANY (CAST(:symbols AS text[]))"
 
@@ -159,8 +159,8 @@ class Instruments:
 
     def get(self, venue: str, symbol: str) -> Instrument | None:
         """The instrument, if known."""
-        table = tables.instruments
-        row = self._session.first(select(table).where(table.c.venue == venue, table.c.symbol == symbol))
+        wanted = {"venue": venue, "symbol": symbol}
+        row = self._session.first(matching(tables.instruments, *wanted), wanted)
         return INSTRUMENT.value(row) if row else None
 
     def traded(self, venue: str, symbols: Iterable[str]) -> set[str]:
@@ -365,7 +365,7 @@ class Signals:
 
     def get(self, signal_id: UUID) -> Signal | None:
         """The signal, if there is one."""
-        row = self._session.first(select(tables.signals).where(tables.signals.c.id == signal_id))
+        row = self._session.first(matching(tables.signals, "id"), {"id": signal_id})
         return SIGNAL.value(row) if row else None
 
     def list(

@@ -9,8 +9,20 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Column, Connection, CursorResult, Executable, Row, Table, TextClause, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Column,
+    Connection,
+    CursorResult,
+    Executable,
+    Row,
+    Select,
+    Table,
+    TextClause,
+    bindparam,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.domain.codec import encode
@@ -50,6 +62,32 @@ def _add_all_once(table: str, columns: tuple[str, ...], told: str) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     rows = f"json_populate_recordset(CAST(NULL AS {table}), CAST(:rows AS json))"
     return f'INSERT INTO {table} ({names}) SELECT {names} FROM {rows} ON CONFLICT DO NOTHING RETURNING "{told}"'
+
+
+# To build a statement costs more than to send it: those that are sent again and again are built once.
+@cache
+def matching(table: Table, *names: str, order: tuple[str, ...] = ()) -> Select[Any]:
+    """Rows of `table` whose columns `names` have the values bound to those names, by the columns `order`."""
+    conditions = [table.c[name] == bindparam(name) for name in names]
+    return select(table).where(*conditions).order_by(*(table.c[name] for name in order))
+
+
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _insert_once(table: Table) -> Insert:
+    return insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _insert_or_replace(table: Table, *names: str) -> Insert:
+    statement = insert(table)
+    keys = [column.name for column in table.primary_key]
+    rest = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
 class Session:
@@ -104,11 +142,11 @@ class Session:
 
     def add(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`; a second one with the same key raises Permanent."""
-        self.execute(insert(table), row)
+        self.execute(_insert(table), row)
 
     def add_once(self, table: Table, row: Mapping[str, Any]) -> bool:
         """Insert `row` unless its key is taken; whether it was inserted."""
-        return self.changed(insert(table).on_conflict_do_nothing(), row) == 1
+        return self.changed(_insert_once(table), row) == 1
 
     def add_all_once(self, table: Table, rows: Sequence[Mapping[str, Any]], told: Column[Any]) -> list[Any]:
         """Insert those of `rows`, all of the same columns, whose key is not taken; returns column `told` of those inserted."""
@@ -123,7 +161,4 @@ class Session:
 
     def put(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`, or make the row with its primary key equal to it."""
-        statement = insert(table)
-        keys = [column.name for column in table.primary_key]
-        rest = {name: statement.excluded[name] for name in row if name not in keys}
-        self.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), row)
+        self.execute(_insert_or_replace(table, *row), row)

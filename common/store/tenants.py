@@ -19,7 +19,7 @@ from common.domain.signal import Signal
 from common.domain.tenant import Account, Subscriber, Subscription, Tenant
 from common.store import tables
 from common.store.codecs import ACCOUNT, SUBSCRIPTION, TENANT
-from common.store.session import Session, array_text, plain_json, quoted_array
+from common.store.session import Session, array_text, matching, plain_json, quoted_array
 
 _GUARD = """
     SELECT true FROM account_guards WHERE account_id = :account FOR UPDATE SKIP LOCKED
@@ -107,7 +107,7 @@ class Accounts:
 
     def get(self, account_id: UUID) -> Account | None:
         """The account, if this tenant has it."""
-        row = self._session.first(select(tables.accounts).where(tables.accounts.c.id == account_id))
+        row = self._session.first(matching(tables.accounts, "id"), {"id": account_id})
         return ACCOUNT.value(row) if row else None
 
     def list(self) -> builtins.list[Account]:
