@@ -137,6 +137,10 @@ class BusDoor:
         return self.bag.pop(self._hub.rng.randrange(len(self.bag)))
 
 
+# What is filled in part is hardest to take back: it comes about more often than the rest.
+_PLACE_FAULTS = (*PlaceFault, PlaceFault.PARTIAL, PlaceFault.PARTIAL)
+
+
 class Draw(FaultDraw):
     """The venue's dice, thrown by the hub so that they are counted and end with the healing."""
 
@@ -148,7 +152,7 @@ class Draw(FaultDraw):
         hub = self._hub
         if hub.is_healed or hub.rng.random() >= hub.chances.place:
             return None
-        fault = hub.rng.choice(list(PlaceFault))
+        fault = hub.rng.choice(_PLACE_FAULTS)
         hub.count(f"place_{fault}")
         return fault
 

@@ -86,7 +86,7 @@ _MOST = {
     "advisor": 0.5,
     "place": 0.6,
     "lag": 0.6,
-    "cancel_race": 0.5,
+    "cancel_race": 0.7,
     "halt": 0.06,
     "stranger": 0.02,
     "beat": 0.35,

@@ -21,7 +21,9 @@ DOORS: Mapping[str, str] = {
     "maintenance.relay": "commit bus.ring",
     "maintenance.equity": "commit",
     "account.hear": "commit bus.ring",
-    "account.refill": "venue.balance venue.find venue.positions venue.fills commit bus.ring",
+    "account.refill": (
+        "venue.balance venue.open_orders venue.find venue.fills venue.fundings venue.positions market.mark commit bus.ring"
+    ),
     "operator.halt": "commit",
     "operator.resume": "commit",
 }
@@ -35,19 +37,24 @@ RARE: frozenset[KillPoint] = frozenset(
     point
     for point in KILL_POINTS
     if point.service in {"execution.cancel", "operator.halt", "operator.resume"}
-    or (point.service, point.door) in {("execution.settle", "bus.ring"), ("position.visit", "venue.open_orders")}
-    or (point.service == "maintenance.reconcile" and point.door in {"bus.ring", "venue.find"})
+    or point.door == "bus.ring"
+    or (point.service, point.door)
+    in {("execution.settle", "venue.open_orders"), ("maintenance.reconcile", "venue.find")}
+    or (point.service in {"position.visit", "account.refill"} and point.door in {"venue.open_orders", "venue.find"})
 )
 """Points that few seeds come by: whoever does is killed there."""
+
+TURNS = 4
+"""A seed aims at one in so many points of its side, and every other seed at all that few come by."""
 
 _ALL = tuple(sorted(KILL_POINTS))
 
 
 def aims(seed: int) -> frozenset[KillPoint]:
-    """Where `seed` kills on purpose: at each point in its turn, and every other seed wherever few come by.
+    """Where `seed` kills on purpose, once each: at some points in their turn, and every other time wherever few come by.
 
-    Of a door that few come by one side is meant: who was killed before it does not reach the other.
+    One side of all doors is meant: who was killed before a door does not reach the other side of it.
     """
-    turn = frozenset({_ALL[seed // 2 % len(_ALL)]})
-    side = Moment.BEFORE if seed // 2 % 2 else Moment.AFTER
-    return turn | {point for point in RARE if point.moment is side} if seed % 2 else turn
+    number, side = seed // 2, Moment.BEFORE if seed % 2 else Moment.AFTER
+    turn = {point for place, point in enumerate(_ALL) if place // 2 % TURNS == number % TURNS}
+    return frozenset(point for point in turn | (RARE if number % 2 else set()) if point.moment is side)

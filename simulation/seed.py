@@ -14,8 +14,8 @@ from simulation.hub import KillPoint
 from simulation.laws import Violation
 from simulation.world import World
 
-LENGTHS_S = (110.0, 150.0, 190.0)
-"""How long everything goes wrong: most of what there is to find shows early, and some of it only late."""
+LENGTHS_S = (100.0, 110.0, 165.0)
+"""How long everything goes wrong: until well after one candle has closed, or two; most of what there is to find shows early."""
 
 STEPS_MOST = 1_200
 ROUNDS_MOST = 40

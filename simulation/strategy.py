@@ -13,10 +13,10 @@ from common.domain.strategies import Entries, Rules, register
 from common.domain.strategies.base import Features, exact
 
 NAME = "simulated_dice"
-ENTER_BELOW = 150
+ENTER_BELOW = 190
 """Of 256 throws, how many make an entry."""
 
-HOLDS_S = (20, 60, 150)
+HOLDS_S = (8, 25, 60, 150)
 
 
 def throw(opened_ms: int, close: Decimal) -> bytes:

@@ -76,11 +76,12 @@ def _visit(fleet: Fleet, tenant_id: UUID, account_id: UUID, *, insists: bool) ->
         account = uow.accounts.get(account_id)
         if account is None:
             raise NotFound("account", account_id)
-        seen = Observation(_marks(fleet, uow, account, {p.instrument for p in uow.positions.open(account.id)}))
+        positions = uow.positions.open(account.id)
+        seen = Observation(_marks(fleet, uow, account, {p.instrument for p in positions}))
         open_there = None
         if insists or is_look_due(fleet, uow, account, seen.marks):
             venue = fleet.venue_of(uow, account)
-            observe(fleet, uow, account, venue, seen, insists=insists)
+            observe(fleet, uow, account, venue, positions, seen, insists=insists)
             open_there = witness(uow, account, venue, insists=insists)
         uow.risk.lock()
         _write(fleet, uow, account, seen)
@@ -99,9 +100,16 @@ def _marks(fleet: Fleet, uow: UnitOfWork, account: Account, symbols: Iterable[st
 
 
 def observe(
-    fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, seen: Observation, *, insists: bool = True
+    fleet: Fleet,
+    uow: UnitOfWork,
+    account: Account,
+    venue: Venue,
+    positions: list[Position],
+    seen: Observation,
+    *,
+    insists: bool = True,
 ) -> None:
-    """Ask the venue everything that the account's live orders and open positions depend on, as cheaply as it can be told.
+    """Ask the venue everything that the account's live orders and open `positions` depend on, as cheaply as it can be told.
 
     Each live order is asked for by its id. Fills are read of the markets alone where an order or a holding shows more,
     or other, than our book; what the venue has beside our orders is the reconciler's.
@@ -109,7 +117,6 @@ def observe(
     last = uow.accounts.balance(account.id)
     last_at = last.at if last is not None else fleet.clock.now()
     live = [o for o in live_orders(uow, account) if o.status not in IN_DOUBT and o.status is not OrderStatus.INTENDED]
-    positions = uow.positions.open(account.id)
     seen.balance = venue.balance()
     # What was closed lately may have paid funding that was not told then.
     lately = uow.positions.closed_since(account.id, last_at - fleet.policy.overlap)
@@ -188,6 +195,8 @@ def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
 
 def _attributable(uow: UnitOfWork, account: Account, fundings: Sequence[VenueFunding]) -> list[VenueFunding]:
     """Those whose position can be told: what fell due while an entry may have filled unseen is booked at a later look."""
+    if not fundings:
+        return []
     entering = {o.intent.instrument for o in live_orders(uow, account) if o.intent.role is OrderRole.ENTRY}
     return [
         item
@@ -199,10 +208,11 @@ def _attributable(uow: UnitOfWork, account: Account, fundings: Sequence[VenueFun
 
 def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -> int:
     now = fleet.clock.now()
-    guarded = 0
-    _take_back_entries(uow, account, now)
-    for position in uow.positions.open(account.id):
-        guarded += 1
+    # What is added below belongs to positions that are open, and no position closes here: one look at the orders will do.
+    live = live_orders(uow, account)
+    _take_back_entries(uow, [order for order in live if order.intent.role is OrderRole.ENTRY], now)
+    positions = uow.positions.open(account.id)
+    for position in positions:
         tracked = track(position, seen.marks.get(position.instrument, ZERO))
         if tracked.best_price != position.best_price:
             tracked = save_position(uow, tracked)
@@ -212,17 +222,17 @@ def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
         protect(fleet, uow, tracked, now)
         if reason is None:
             move_stop(fleet, uow, tracked, seen.marks.get(position.instrument, ZERO), now)
-    for order in live_orders(uow, account):
-        closed = uow.positions.get(order.intent.position_id)
-        if order.intent.role is not OrderRole.ENTRY and closed is not None and not closed.is_open:
-            cancel_leftovers(uow, closed, now)
-    return guarded
+    held = {position.id for position in positions}
+    for order in live:
+        if order.intent.role is not OrderRole.ENTRY and order.intent.position_id not in held:
+            closed = uow.positions.get(order.intent.position_id)
+            if closed is not None:
+                cancel_leftovers(uow, closed, now)
+    return len(positions)
 
 
-def _take_back_entries(uow: UnitOfWork, account: Account, now: datetime) -> None:
-    for order in live_orders(uow, account):
-        if order.intent.role is not OrderRole.ENTRY:
-            continue
+def _take_back_entries(uow: UnitOfWork, entries: Iterable[Order], now: datetime) -> None:
+    for order in entries:
         signal = uow.signals.get(order.intent.signal_id) if order.intent.signal_id else None
         if halted(uow, order.intent, signal.strategy if signal else None, order.intent.instrument) & _TAKES_BACK:
             request_cancel(uow, order, now)
