@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import psycopg
 from psycopg import sql
@@ -19,7 +20,6 @@ from common.store import Store, Timeouts, migrate
 
 _LOGIN = "simulation_app"
 _TIMEOUTS = Timeouts(lock_ms_max=400, statement_ms_max=60_000, idle_in_transaction_ms_max=600_000)
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 @contextmanager
@@ -67,10 +67,26 @@ def url_of(url_superuser: str, name: str, *, login: bool = False) -> str:
     return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
 
 
+Hear = Callable[[str], None]
+"""Is told the statement that waited for a lock in vain."""
+
+
 class _Cursor(psycopg.Cursor[Any]):
     """A cursor that works out the columns of a statement once: the schema stands still while seeds run."""
 
     _columns: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, *arguments: Any, hear: Hear, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._hear = hear
+
+    def execute(self, query: Any, *arguments: Any, **named: Any) -> Self:
+        """Send `query`; whoever waits for a lock in vain is told of."""
+        try:
+            return super().execute(query, *arguments, **named)
+        except psycopg.errors.LockNotAvailable:
+            self._hear(str(query))
+            raise
 
     @property
     def description(self) -> Any:
@@ -92,8 +108,8 @@ class _KeptStatements(PrepareManager):
         return False
 
 
-def _remember_statements(connection: psycopg.Connection[tuple[object, ...]], _: object) -> None:
-    connection.cursor_factory = _Cursor
+def _remember_statements(connection: psycopg.Connection[tuple[object, ...]], hear: Hear) -> None:
+    connection.cursor_factory = partial(_Cursor, hear=hear)  # type: ignore[assignment]
     connection._prepared = _KeptStatements()  # noqa: SLF001
     # The same few hundred statements come again and again: they are parsed and planned once.
     connection.prepare_threshold, connection.prepared_max = 0, 1_000
@@ -113,13 +129,13 @@ class Database:
         self._tables = self._all_tables()
         # The pool hands out the connection used last, whose statements are prepared already.
         self.store._engine.pool._pool.use_lifo = True  # type: ignore[attr-defined]  # noqa: SLF001
-        event.listen(self.store._engine, "connect", _remember_statements)  # noqa: SLF001
-        event.listen(self.store._engine, "handle_error", self._heard)  # noqa: SLF001
+        event.listen(self.store._engine, "connect", self._on_connect)  # noqa: SLF001
 
-    def _heard(self, context: object) -> None:
-        error = getattr(context, "original_exception", None)
-        if getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-            self.on_lock_wait(str(getattr(context, "statement", "")))
+    def _on_connect(self, connection: psycopg.Connection[tuple[object, ...]], _: object) -> None:
+        _remember_statements(connection, self._heard)
+
+    def _heard(self, statement: str) -> None:
+        self.on_lock_wait(statement)
 
     def _all_tables(self) -> list[str]:
         rows = self.root.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import SQLAlchemyError
 
 from common.domain.codec import encode
@@ -72,6 +75,35 @@ def matching(table: Table, *names: str, order: tuple[str, ...] = ()) -> Select[A
     return select(table).where(*conditions).order_by(*(table.c[name] for name in order))
 
 
+class _Spelt:
+    """A statement as the driver wants it; its columns are known once it has been answered."""
+
+    def __init__(self, statement: TextClause | Select[Any]) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
+        self.sql = str(compiled)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._columns: SimpleResultMetaData | None = None
+
+    def parameters(self, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """What is sent along: the statement's own constants and what was `given`."""
+        return self._constants | dict(given or {})
+
+    def row(self, cursor: psycopg.Cursor[Any], values: tuple[Any, ...]) -> AnyRow:
+        """`values` under the names of the columns that `cursor` tells."""
+        columns = self._columns
+        if columns is None:
+            columns = self._columns = SimpleResultMetaData([column.name for column in cursor.description or ()])
+        return Row(columns, None, columns._key_to_index, values)  # noqa: SLF001 - as Result itself makes its rows.
+
+
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+
+
+@cache
+def _spelt(statement: str | Select[Any]) -> _Spelt:
+    return _Spelt(_prepared(statement) if isinstance(statement, str) else statement)
+
+
 @cache
 def _insert(table: Table) -> Insert:
     return insert(table)
@@ -96,6 +128,7 @@ class Session:
     def __init__(self, connection: Connection, tenant_id: UUID | None) -> None:
         self.connection = connection
         self.tenant_id = tenant_id
+        self._cursor: psycopg.Cursor[Any] | None = None
 
     def tenant(self) -> UUID:
         """The tenant of this transaction; raises Permanent when it has none."""
@@ -115,30 +148,62 @@ class Session:
 
     def all(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> list[AnyRow]:
         """Every row."""
-        return list(self.execute(statement, parameters))
+        spelt = _plain(statement, parameters)
+        if spelt is None:
+            return list(self.execute(statement, parameters))
+        cursor = self._send(spelt, parameters)
+        return [spelt.row(cursor, values) for values in cursor.fetchall()]
 
     def first(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> AnyRow | None:
         """The first row, if any."""
-        return self.execute(statement, parameters).first()
+        spelt = _plain(statement, parameters)
+        if spelt is None:
+            return self.execute(statement, parameters).first()
+        cursor = self._send(spelt, parameters)
+        values = cursor.fetchone()
+        return None if values is None else spelt.row(cursor, values)
 
     def scalar(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row, None where there is none."""
-        return self.execute(statement, parameters).scalar()
+        row = self.first(statement, parameters)
+        return None if row is None else row[0]
+
+    def _send(self, spelt: _Spelt, parameters: Mapping[str, Any] | None) -> psycopg.Cursor[Any]:
+        """Hand a statement that is spelt out to the driver itself: all that SQLAlchemy adds is paid for at every call."""
+        try:
+            return self._driver_cursor().execute(spelt.sql, spelt.parameters(parameters))
+        except psycopg.Error as error:
+            if self._cursor is not None and self._cursor.connection.broken:
+                # The pool learns of a lost connection by hearing of it, and lets go of all that are as old.
+                with suppress(SQLAlchemyError):
+                    self.connection.exec_driver_sql("SELECT 1")
+            raise translated(error) from error
+
+    def _driver_cursor(self) -> psycopg.Cursor[Any]:
+        if self._cursor is None:
+            if not self.connection.in_transaction():
+                # Whatever the driver is told by itself is part of the transaction that `connection` ends.
+                self.connection.begin()
+            driver = self.connection.connection.driver_connection
+            if not isinstance(driver, psycopg.Connection):
+                raise Permanent(f"the store needs psycopg, not {type(driver).__name__}")
+            self._cursor = driver.cursor()
+        return self._cursor
 
     def binary(self, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Every row of a psycopg `query`, sent as bytes: for what would otherwise be spelt out digit by digit."""
-        driver = self.connection.connection.driver_connection
-        if not isinstance(driver, psycopg.Connection):
-            raise Permanent(f"the store needs psycopg, not {type(driver).__name__}")
         try:
-            with driver.cursor(binary=True) as cursor:
+            with self._driver_cursor().connection.cursor(binary=True) as cursor:
                 return cursor.execute(query.encode(), parameters).fetchall()
         except psycopg.Error as error:
             raise translated(error) from error
 
     def changed(self, statement: str | Executable, parameters: Mapping[str, Any] | None = None) -> int:
         """How many rows the statement changed."""
-        return self.execute(statement, parameters).rowcount
+        spelt = _plain(statement, parameters)
+        if spelt is None:
+            return self.execute(statement, parameters).rowcount
+        return self._send(spelt, parameters).rowcount
 
     def add(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`; a second one with the same key raises Permanent."""
@@ -162,3 +227,10 @@ class Session:
     def put(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`, or make the row with its primary key equal to it."""
         self.execute(_insert_or_replace(table, *row), row)
+
+
+def _plain(statement: str | Executable, parameters: Mapping[str, Any] | None) -> _Spelt | None:
+    """The statement spelt out, where it is always the same; None for one that was built for this call alone."""
+    if isinstance(statement, str):
+        return _spelt(statement)
+    return _spelt(statement) if isinstance(statement, Select) and parameters is not None else None

@@ -51,7 +51,7 @@ class UnitOfWork:
             raise translated(error) from error
         if self.tenant_id is not None:
             try:
-                self._session.execute(
+                self._session.first(
                     "SELECT set_config('app.tenant_id', :tenant, true)", {"tenant": str(self.tenant_id)}
                 )
             except BaseException:
