@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 from uuid import uuid5
 
 import psycopg
@@ -292,20 +292,28 @@ def open_arena(url_superuser: str, database: str, plan: Plan, watch: Watch) -> I
         root.close()
 
 
+class _TimedCursor(psycopg.Cursor[Any]):
+    """A cursor that notes how long the risk row's lock was waited for."""
+
+    def __init__(self, *arguments: Any, waits_s: list[float], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._waits_s = waits_s
+
+    def execute(self, query: Any, *arguments: Any, **named: Any) -> Self:
+        """Send `query`."""
+        began = time.monotonic()
+        answer = super().execute(query, *arguments, **named)
+        if str(query).startswith(_LOCK):
+            self._waits_s.append(time.monotonic() - began)
+        return answer
+
+
 def _time_locks(store: Store, waits_s: list[float]) -> None:
-    def before(_: Any, cursor: Any, statement: str, *__: Any) -> None:
-        if statement.startswith(_LOCK):
-            asked_at[cursor] = time.monotonic()
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.cursor_factory = partial(_TimedCursor, waits_s=waits_s)
 
-    def after(_: Any, cursor: Any, *__: Any) -> None:
-        began = asked_at.pop(cursor, None)
-        if began is not None:
-            waits_s.append(time.monotonic() - began)
-
-    asked_at: dict[Any, float] = {}
-    engine = store._engine  # noqa: SLF001 - how long the store waits is known to its driver alone.
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
+    store.close()  # Those that are connected already would not be timed.
+    event.listen(store._engine, "connect", on_connect)  # noqa: SLF001 - how long the store waits is known to its driver alone.
 
 
 def _settle(arena: Arena) -> None:

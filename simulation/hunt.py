@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -72,6 +73,20 @@ def holds(told: dict[str, Any]) -> bool:
     return bool(told["bugs"]) and told["found"] == told["bugs"] and told["median_seeds"] <= MEDIAN_MOST
 
 
+def keep(path: Path, item: Catch) -> None:
+    """Add `item` to the file of what was found."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(item)) + "\n")
+
+
+def recall(path: Path) -> list[Catch]:
+    """What was found before, the last word on each bug; a bug that was missed is looked for again."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    told = [json.loads(line) for line in lines]
+    catches = [Catch(**item | {"classes": tuple(item["classes"])}) for item in told]
+    return list({item.bug: item for item in catches if item.law}.values())
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Hunt; 0 when every bug was found and the median is small enough, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m simulation.hunt", description=__doc__)
@@ -79,6 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--bugs", default="", help="only these, separated by commas")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument(
+        "--kept", type=Path, help="a file of what was found, a line each; begun again, a hunt goes on behind it"
+    )
     parser.add_argument("--json", action="store_true", help="nothing but the report, as one JSON object")
     asked = parser.parse_args(arguments)
     names = [name for name in asked.bugs.split(",") if name] or sorted(bugs())
@@ -86,9 +104,12 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         parser.error(f"--bugs: {', '.join(unknown)} is none; `tradewinds simulate --list-bugs` names them")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    caught = []
-    for item in _hunt(names, asked.seed, asked.seeds, max(1, min(asked.jobs, len(names)))):
+    caught = [item for item in recall(asked.kept) if item.bug in names] if asked.kept else []
+    left = [name for name in names if name not in {item.bug for item in caught}]
+    for item in _hunt(left, asked.seed, asked.seeds, max(1, min(asked.jobs, len(left)))) if left else ():
         caught.append(item)
+        if asked.kept:
+            keep(asked.kept, item)
         told = f"{item.law} after {item.seeds} seeds" if item.law else f"NOT FOUND in {item.seeds} seeds"
         print(f"{len(caught)}/{len(names)} {item.bug}: {told}, {item.seconds} s", file=sys.stderr, flush=True)
     report = summary(caught)

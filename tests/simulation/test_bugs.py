@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from simulation.database import Database
 from simulation.hub import Chances
-from simulation.hunt import Catch, holds, look_for, summary
+from simulation.hunt import Catch, holds, keep, look_for, recall, summary
 from simulation.laws import Violation
 from simulation.seed import run_seed
 from tests.bugs import BUGS
@@ -66,3 +68,12 @@ def test_a_bug_that_is_not_found_fails_the_hunt() -> None:
     assert (told["bugs"], told["found"], told["worst"]["bug"], told["missed"]) == (2, 1, "b", ["b"])
     assert not holds(told)
     assert holds(summary([found]))
+
+
+def test_a_hunt_that_is_begun_again_looks_only_for_what_it_has_missed(tmp_path: Path) -> None:
+    found, missed = Catch("a", (1,), "I2", 3, 2, 0.1), Catch("b", (2,), "", 2_000, 1_999, 9.0)
+    kept = tmp_path / "hunt"
+    assert recall(kept) == []
+    for item in (found, missed):
+        keep(kept, item)
+    assert recall(kept) == [found]

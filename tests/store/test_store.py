@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any, cast
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -98,6 +99,23 @@ def test_connections_that_died_in_the_pool_cost_one_try(store: Store, root: Conn
         store.ping()
     for _ in range(3):
         store.ping()
+
+
+def test_the_pool_hears_of_dead_connections_from_the_driver_too(store: Store, root: Connection) -> None:
+    def look() -> None:
+        with store.unit_of_work(uuid4()) as uow:
+            uow.accounts.list()
+
+    with store.unit_of_work(None), store.unit_of_work(None):
+        look()
+    root.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'tradewinds_app'"
+    )
+    with pytest.raises(Transient):
+        look()
+    for _ in range(3):
+        look()
 
 
 def test_two_that_lock_crosswise_are_worth_another_try(world: World) -> None:
