@@ -33,16 +33,21 @@ KILL_POINTS: frozenset[KillPoint] = frozenset(
     KillPoint(service, door, moment) for service, doors in DOORS.items() for door in doors.split() for moment in Moment
 )
 
+_SELDOM: Mapping[str, str] = {
+    "execution.settle": "venue.open_orders bus.ring",
+    "execution.cancel": "bus.ring",
+    "position.visit": "venue.open_orders bus.ring",
+    "maintenance.reconcile": "venue.find bus.ring",
+    "account.hear": "bus.ring",
+    "account.refill": "venue.open_orders bus.ring",
+    "operator.halt": "commit",
+    "operator.resume": "commit",
+}
+
 RARE: frozenset[KillPoint] = frozenset(
-    point
-    for point in KILL_POINTS
-    if point.service in {"execution.cancel", "operator.halt", "operator.resume"}
-    or point.door == "bus.ring"
-    or (point.service, point.door)
-    in {("execution.settle", "venue.open_orders"), ("maintenance.reconcile", "venue.find")}
-    or (point.service in {"position.visit", "account.refill"} and point.door in {"venue.open_orders", "venue.find"})
+    point for point in KILL_POINTS if point.door in _SELDOM.get(point.service, "").split()
 )
-"""Points that few seeds come by: whoever does is killed there."""
+"""Points that few seeds come by, and whose kill keeps nobody from other points: whoever does is killed there."""
 
 TURNS = 4
 """A seed aims at one in so many points of its side, and every other seed at all that few come by."""
