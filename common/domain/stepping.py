@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from operator import call
 from typing import Any
 
@@ -85,6 +86,7 @@ class Stepping:
         self._plan = _plan(self._names, bars)
         self._rows: dict[str, int] = {}
         self._free: list[int] = []
+        self._chosen: tuple[Sequence[str], Rows, list[list[Any]]] | None = None
         self._updates: list[list[Any]] = [[] for _ in self._plan.openings]
         self._ends: dict[str, npt.NDArray[Any]] = {
             name: np.empty((0, deep), np.int64 if name == "opened_at" else np.float64)
@@ -117,6 +119,7 @@ class Stepping:
         row = self._row()
         for updates, update in zip(self._updates, opened, strict=True):
             updates[row] = update
+        self._chosen = None
         for name, kept in self._ends.items():
             kept[row] = ends[name][-kept.shape[1] :]
         self._rows[market] = row
@@ -136,22 +139,25 @@ class Stepping:
         """Forget `market`, if it is kept."""
         row = self._rows.pop(market, None)
         if row is not None:
+            self._chosen = None
             for updates in self._updates:
                 updates[row] = None
             self._free.append(row)
 
     def step(self, markets: Sequence[str], candles: Mapping[str, npt.NDArray[Any]]) -> None:
         """Carry each of `markets`, all of them kept, on by its next candle: `candles` has a value of each per column."""
-        rows = self._rows_of(markets)
-        places = rows.tolist()
-        values: dict[str, list[float]] = {name: candles[name].tolist() for name in COLUMN_NAMES}
+        rows, chosen = self._choose(markets)
+        needed = {name for opening in self._plan.openings for name in opening.inputs}
+        values: dict[str, list[float]] = {name: candles[name].tolist() for name in needed}
         try:
-            for opening, updates in zip(self._plan.openings, self._updates, strict=True):
-                inputs = [values[name] for name in opening.inputs]
-                told = list(map(call, [updates[place] for place in places], *inputs))
-                parts = [told] if opening.outputs[0][1] is None else list(zip(*told, strict=True))
+            for opening, updates in zip(self._plan.openings, chosen, strict=True):
+                told: Any = map(call, updates, *(values[name] for name in opening.inputs))
+                if opening.outputs[0][1] is None:
+                    self._append(opening.outputs[0][0], rows, np.fromiter(told, np.float64, len(rows)))
+                    continue
+                parts = np.fromiter(chain.from_iterable(told), np.float64).reshape(len(rows), -1)
                 for name, output in opening.outputs:
-                    self._append(name, rows, np.fromiter(parts[output or 0], np.float64, len(rows)))
+                    self._append(name, rows, parts[:, output])
         except BaseException:
             # What was carried on in part is no state of anything.
             for market in markets:
@@ -166,12 +172,17 @@ class Stepping:
             kept[rows, :-1] = kept[rows, 1:]
         kept[rows, -1] = values
 
-    def _rows_of(self, markets: Sequence[str]) -> Rows:
-        return np.fromiter(map(self._rows.__getitem__, markets), np.intp, len(markets))
+    def _choose(self, markets: Sequence[str]) -> tuple[Rows, list[list[Any]]]:
+        """(rows, updates of each opening) of `markets`, which usually are those of the last time."""
+        if self._chosen is None or self._chosen[0] != markets:
+            places = [self._rows[market] for market in markets]
+            updates = [[every[place] for place in places] for every in self._updates]
+            self._chosen = list(markets), np.array(places, np.intp), updates
+        return self._chosen[1:]
 
     def ends(self, markets: Sequence[str]) -> tuple[dict[str, Series], Columns]:
         """(features, candles) of the last `bars` candles of each of `markets`, one market after the other."""
-        rows = self._rows_of(markets)
+        rows, _ = self._choose(markets)
 
         def laid(values: npt.NDArray[Any], bars: int) -> npt.NDArray[Any]:
             return np.ascontiguousarray(values[:, -bars:]).ravel()
