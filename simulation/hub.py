@@ -76,7 +76,7 @@ _MOST = {
     "crash": 0.05,
     "database_down": 0.02,
     "connection_cut": 0.004,
-    "commit_lost": 0.05,
+    "commit_lost": 0.08,
     "read_fails": 0.08,
     "delay": 0.08,
     "drop": 0.4,

@@ -34,20 +34,19 @@ KILL_POINTS: frozenset[KillPoint] = frozenset(
 )
 
 _SELDOM: Mapping[str, str] = {
-    "execution.settle": "venue.open_orders bus.ring",
-    "execution.cancel": "bus.ring",
-    "position.visit": "venue.open_orders bus.ring",
-    "maintenance.reconcile": "venue.find bus.ring",
-    "account.hear": "bus.ring",
-    "account.refill": "venue.open_orders bus.ring",
+    "execution.settle": "venue.open_orders venue.fills",
+    "execution.cancel": "venue.cancel venue.find venue.fills commit",
+    "position.visit": "venue.open_orders venue.find venue.fills",
+    "maintenance.reconcile": "venue.find",
+    "account.refill": "venue.open_orders venue.find venue.fills",
     "operator.halt": "commit",
     "operator.resume": "commit",
 }
 
 RARE: frozenset[KillPoint] = frozenset(
-    point for point in KILL_POINTS if point.door in _SELDOM.get(point.service, "").split()
+    point for point in KILL_POINTS if point.door == "bus.ring" or point.door in _SELDOM.get(point.service, "").split()
 )
-"""Points that few seeds come by, and whose kill keeps nobody from other points: whoever does is killed there."""
+"""Points that few seeds come by, and the ends of all ways: whoever does is killed there."""
 
 TURNS = 4
 """A seed aims at one in so many points of its side, and every other seed at all that few come by."""
