@@ -165,7 +165,8 @@ class Laws(Watch):
     def _rests(self, order: Order, limits: Limits, now: datetime) -> None:
         account_id, name = order.intent.account_id, order.intent.client_order_id
         closed = [p for p in self.record.positions.values() if p.account_id == account_id and p.closed_at is not None]
-        closed.sort(key=lambda p: (p.closed_at or now, p.id))
+        # What closed in one instant has no order; that of the ids is the one agreed on.
+        closed.sort(key=lambda p: (p.closed_at or now, -p.id.int))
         loss = -sum((p.net_profit for p in closed), ZERO)
         if limits.daily_loss_max is not None and loss > limits.daily_loss_max * START_BALANCE * ROUNDING:
             self.broken("I6", name, f"the day's loss is {loss} of {limits.daily_loss_max} x {START_BALANCE}")

@@ -14,7 +14,7 @@ from simulation.hub import KillPoint
 from simulation.laws import Violation
 from simulation.world import World
 
-LENGTHS_S = (105.0, 165.0)
+LENGTHS_S = (105.0, 105.0, 165.0)
 """How long everything goes wrong: until well after one candle has closed, or two; what follows from an outcome needs the second."""
 
 STEPS_MOST = 1_200
