@@ -90,15 +90,28 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
     symbols = sorted({*symbols, *(p.instrument for p in uow.positions.open(account.id))})
     fills: list[VenueFill] = []
     for symbol in symbols:
-        last = uow.fills.last_at(account.id, symbol)
-        since = (last or fleet.clock.now() - fleet.policy.memory) - fleet.policy.overlap
-        fills.extend(ask_of(uow, account, symbol, partial(venue.fills, symbol, since), []))
+        fills.extend(_fills_of(fleet, uow, account, venue, symbol, before.get(symbol, ZERO) - book.get(symbol, ZERO)))
     orders = list(venue.open_orders())
     shown = {item.client_order_id for item in orders}
     gone = [o for o in live if o.status in WORKING and o.intent.client_order_id not in shown]
     found = [(o, ask_of(uow, account, o.intent.instrument, partial(venue.find, o.intent), None)) for o in gone]
     ended = [(order, item) for order, item in found if item is not None]
     return Statement(orders, ended, before, fills, book, before == _quantities(venue.positions()))
+
+
+def _fills_of(
+    fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, symbol: str, missing: Decimal
+) -> Sequence[VenueFill]:
+    """The fills of `symbol` that our book may lack, when the venue holds `missing` more than it."""
+    earliest = fleet.clock.now() - fleet.policy.memory
+    last = uow.fills.last_at(account.id, symbol) or earliest
+    none: Sequence[VenueFill] = ()
+    found = ask_of(uow, account, symbol, partial(venue.fills, symbol, last - fleet.policy.overlap), none)
+    known = uow.fills.known(account.id, {fill.trade_id for fill in found})
+    if sum((fill.quantity * fill.side.sign for fill in found if fill.trade_id not in known), ZERO) == missing:
+        return found
+    # What is missing is older than the last we know: an order that had been cancelled filled before others did.
+    return ask_of(uow, account, symbol, partial(venue.fills, symbol, earliest - fleet.policy.overlap), found)
 
 
 def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:

@@ -459,6 +459,24 @@ def test_fills_and_states_that_nobody_noticed_are_adopted(world: World, house: H
     assert world.reconcile(house) == "equal"
 
 
+def test_a_fill_after_a_cancellation_is_found_although_younger_ones_are_known(world: World, house: House) -> None:
+    rest_entry(world, house)
+    [late] = [o for o in world.at_venue(house).orders if o.intent.role is OrderRole.ENTRY]
+    first = world.entry(house)
+    stop_everything(world, HaltMode.CANCEL_ENTRIES)
+    world.visit(house)
+    world.work()
+    assert resume(world.fleet, scope=HaltScope.PLATFORM, subject="", by="operator")
+    assert world.order(house, first.id).status is S.CANCELED
+    world.venue.fill(house.account.id, late, Decimal(100))
+    world.clock.advance(30)
+    world.fleet = replace(world.fleet, policy=replace(world.fleet.policy, overlap=timedelta(seconds=5)))
+    assert world.enter(house, world.signal(id=UUID(int=7))).is_open
+    world.reconcile(house)
+    assert world.order(house, first.id).filled_quantity == Decimal(100)
+    assert (world.reconcile(house), world.quarantined(house)) == ("equal", [])
+
+
 def test_an_order_believed_not_placed_that_the_venue_holds_is_adopted(world: World, house: House) -> None:
     world.door_of(house).fates = [Fate.LOST]
     world.announce()
