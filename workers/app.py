@@ -9,6 +9,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 
 from beat_schedule import BEATS
 from common.settings import Settings, read_settings
+from workers.listener import Listener
 from workers.queues import STAGE_QUEUES, VISIBILITY_TIMEOUT_S
 from workers.waker import Waker
 
@@ -87,6 +88,7 @@ settings = read_settings()
 app = Celery("tradewinds")
 app.conf.update(configuration(settings))
 app.steps["worker"].add(Waker)
+app.steps["worker"].add(Listener)
 
 
 @setup_logging.connect
