@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.adapters.embedded import ManagedProcess, Nursery
+from tests.adapters.test_embedded_process import ends
 
 PATIENCE_S = 30.0
 PROJECT = Path(__file__).parents[2]
@@ -58,16 +58,6 @@ def child(nursery: Nursery, folder: Path, module: str, **more: object) -> Manage
     command = [sys.executable, "-m", module, str(folder / "bell"), "last"]
     env = {"MARK": "mine", "PATH": os.environ["PATH"]}
     return ManagedProcess(module, command, log=folder / "child.log", env=env, nursery=nursery, **more)
-
-
-def ends(pid: int) -> bool:
-    """Whether process `pid`, not necessarily a child of ours, ends within the patience."""
-    try:
-        watch = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    with os.fdopen(watch, closefd=True):
-        return bool(select.select([watch], [], [], PATIENCE_S)[0])
 
 
 def test_a_forked_child_is_what_a_started_one_would_be(nursery: Nursery, folder: Path) -> None:
@@ -155,7 +145,7 @@ def test_what_only_some_need_is_imported_while_nobody_asks(folder: Path) -> None
     os.mkfifo(folder / "read")
     (folder / "late.py").write_text(f"open({str(folder / 'read')!r}).read()\n")
     env = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{PROJECT}"}
-    nursery = Nursery([], log=folder / "nursery.log", env=env, later=["fractions", "late"]).start()
+    nursery = Nursery([], log=folder / "nursery.log", env=env, later=["no_such_module", "fractions", "late"]).start()
     with (folder / "read").open("w"):  # By now all that comes before it has been imported.
         pass
     process = child(nursery, folder, "teller").start()

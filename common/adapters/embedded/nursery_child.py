@@ -18,7 +18,7 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from common.adapters.embedded.child import CannotBecome, die_with
+from common.adapters.embedded.child import NOT_STARTED, CannotBecome, die_with
 
 MESSAGE_MAX = 1 << 18
 
@@ -41,7 +41,7 @@ def serve(parent: socket.socket, later: list[str]) -> dict[str, Any] | None:
     while True:
         ready, _, _ = select.select([parent.fileno(), bell], [], [], 0.0 if later else None)
         if not ready:
-            _import(later.pop(0))
+            _try_import(later.pop(0))
             continue
         if bell in ready:
             with suppress(BlockingIOError):
@@ -73,6 +73,14 @@ def _import(module: str) -> None:
     importlib.import_module(module)
     gc.collect()
     gc.freeze()  # What was imported is never garbage: collections in the children leave its pages shared.
+
+
+def _try_import(module: str) -> None:
+    """Import what only some need: who needs it will say what is wrong with it, and the others live on."""
+    try:
+        _import(module)
+    except ImportError as error:
+        sys.stderr.write(f"{module} is left to those who need it: {error}\n")
 
 
 def _tell_of_ends(parent: socket.socket, alive: set[int]) -> None:
@@ -124,7 +132,7 @@ def main(arguments: list[str]) -> int:
             become(request)
         except CannotBecome as error:
             sys.stderr.write(f"{request['name']} was not started: {error}\n")
-            return 125
+            return NOT_STARTED
     return 0
 
 

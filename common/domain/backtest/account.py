@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
@@ -95,48 +96,38 @@ class Held:
 
     def opened(self) -> Position:
         """The position while it is held."""
-        return Position(
-            id=self.position_id(),
-            tenant_id=self.account.tenant_id,
-            account_id=self.account.id,
-            venue=self.account.venue,
-            instrument=self.instrument.symbol,
-            side=self.side,
-            strategy=self.strategy,
-            signal_id=self.signal_id,
-            leverage=self.leverage,
-            exits=self.exits,
-            quantity=self.quantity,
-            opened_quantity=self.quantity,
-            entry_price=self.price,
-            best_price=self.price,
-            opened_at=self.opened_at,
-        )
+        return Position(**self._entered(), quantity=self.quantity)
 
     def closed(self, price: Decimal, fee: Decimal, funding: Decimal, reason: CloseReason, now: datetime) -> Position:
         """The position once it was left at `price` at `now`."""
         return _make_position(
-            id=self.position_id(),
-            tenant_id=self.account.tenant_id,
-            account_id=self.account.id,
-            venue=self.account.venue,
-            instrument=self.instrument.symbol,
-            side=self.side,
-            strategy=self.strategy,
-            signal_id=self.signal_id,
-            leverage=self.leverage,
-            exits=self.exits,
-            opened_quantity=self.quantity,
-            entry_price=self.price,
+            **self._entered(),
             exit_price=price,
             gross_profit=self.unrealised(price),
             fees=self.paid + fee,
             funding=funding,
-            best_price=self.price,
-            opened_at=self.opened_at,
             closed_at=now,
             close_reason=reason,
         )
+
+    def _entered(self) -> dict[str, Any]:
+        """What a position has had since it was entered."""
+        return {
+            "id": self.position_id(),
+            "tenant_id": self.account.tenant_id,
+            "account_id": self.account.id,
+            "venue": self.account.venue,
+            "instrument": self.instrument.symbol,
+            "side": self.side,
+            "strategy": self.strategy,
+            "signal_id": self.signal_id,
+            "leverage": self.leverage,
+            "exits": self.exits,
+            "opened_quantity": self.quantity,
+            "entry_price": self.price,
+            "best_price": self.price,
+            "opened_at": self.opened_at,
+        }
 
     def position_id(self) -> UUID:
         """Two digests, of which most runs never look at one."""
