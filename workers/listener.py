@@ -25,8 +25,26 @@ DEAF_S = 3.0
 """Longer than a question lasts. That a frozen Redis is given up somewhat sooner, too, does no harm."""
 
 
+class Window(redis.QoS):
+    """A prefetch window in which an acknowledgement that fails takes up no room.
+
+    kombu keeps the message counted when Redis does not answer in time, and Celery swallows the error: once every slot is
+    lost so, while the question for messages itself survives the outage, the worker never asks again.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge; what fails is delivered again when its visibility timeout has passed, to find its job done."""
+        try:
+            super().ack(delivery_tag)
+        except redis.Transport.connection_errors:
+            self._quick_ack(delivery_tag)
+            raise
+
+
 class AskingChannel(redis.Channel):
     """A channel that remembers when it last asked for messages."""
+
+    QoS = Window
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.asked_at = _clock.monotonic()

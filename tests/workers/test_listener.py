@@ -11,6 +11,7 @@ import pytest
 from celery import Celery
 from celery.worker import state
 from kombu import Connection
+from kombu.transport.redis import Transport
 
 
 @pytest.fixture
@@ -23,6 +24,23 @@ def worker(listener: Any, asked_ago_s: float) -> Any:
     channel = listener.AskingChannel.__new__(listener.AskingChannel)
     channel.asked_at = time.monotonic() - asked_ago_s
     return SimpleNamespace(consumer=SimpleNamespace(task_consumer=SimpleNamespace(channel=channel)))
+
+
+def test_an_acknowledgement_that_fails_takes_up_no_room(listener: Any) -> None:
+    def frozen(*_: object) -> Any:
+        raise TimeoutError
+
+    window = listener.Window(SimpleNamespace(conn_or_acquire=frozen, do_restore=False), prefetch_count=1)
+    window._delivered["a message"] = object()
+    assert not window.can_consume()
+    with pytest.raises(TimeoutError):
+        window.ack("a message")
+    assert window.can_consume()
+
+
+def test_channels_count_with_it(listener: Any) -> None:
+    assert Transport.Channel is listener.AskingChannel
+    assert Transport.Channel.QoS is listener.Window
 
 
 def test_who_asks_is_left_alone(listener: Any) -> None:
