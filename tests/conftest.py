@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis
 from hypothesis import settings
 
 from tests.servers import Addresses, Database, SharedServers, create_database
+
+NOBODYS_HOME = TemporaryDirectory(prefix="tradewinds-tests-")
+for name in [name for name in os.environ if name.startswith("TRADEWINDS_")]:
+    del os.environ[name]
+# A test that reads settings must not find the keys of the fleet that was set up in this folder.
+os.environ["TRADEWINDS_HOME"] = NOBODYS_HOME.name
 
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
