@@ -212,7 +212,12 @@ def cancel_order(venue: Venue, api_key: str, params: Params, now_ms: int) -> Ord
 
 def _fill_now(venue: Venue, order: Order, fraction: float, now_ms: int, change: Change) -> None:
     rules = venue.rules[order.symbol]
-    size = max(1, int(to_steps(order.remaining, rules.qty_scale) * fraction))
+    wanted = order.remaining
+    if order.reduce_only:
+        wanted = min(wanted, venue.accounts[order.account].position(order.symbol).reducible_by(order.is_buy))
+    if not wanted:
+        return
+    size = max(1, int(to_steps(wanted, rules.qty_scale) * fraction))
     price = order.price or venue.last_price(order.symbol, now_ms)
     book_fill(venue, order, price, from_steps(size, rules.qty_scale), True, now_ms, change)
 
