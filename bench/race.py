@@ -51,7 +51,7 @@ _BOOK = """
 """
 _LEAKED = """
     SELECT count(*) FROM reservations AS r JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
-    WHERE o.status IN ('filled', 'canceled', 'expired', 'rejected', 'not_placed', 'abandoned')
+    WHERE o.status IN ('filled', 'canceled', 'expired', 'rejected', 'not_placed', 'abandoned') AND r.lapses_at IS NULL
 """
 _UNRESERVED = """
     SELECT count(*) FROM orders AS o WHERE o.role = 'entry'

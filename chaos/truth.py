@@ -36,7 +36,7 @@ _FILLS = "SELECT trade_id, instrument, quantity, price, fee FROM fills WHERE acc
 _PROFIT = "SELECT coalesce(sum(gross_profit - fees + funding), 0) FROM positions WHERE account_id = %s"
 _RESERVATIONS = """
     SELECT o.client_order_id, o.status, r.order_id IS NOT NULL FROM orders AS o
-    LEFT JOIN reservations AS r ON r.tenant_id = o.tenant_id AND r.order_id = o.id
+    LEFT JOIN reservations AS r ON r.tenant_id = o.tenant_id AND r.order_id = o.id AND r.lapses_at IS NULL
     WHERE o.role = 'entry' AND (r.order_id IS NOT NULL) <> NOT (o.status = ANY (%s))
 """
 _FAILED = "SELECT stage, key, outcome FROM jobs WHERE state = 'failed' AND key NOT LIKE 'refused:%%'"

@@ -132,7 +132,8 @@ def _account(world: World, uow: UnitOfWork, account: Account) -> None:
     _fundings(laws, account, fundings, theirs)
     _positions(laws, account, positions, fills, theirs)
     _stops(world, account, positions, orders, theirs)
-    _reservations(laws, account, orders, {item.order_id for item in uow.risk.held() if item.account_id == account.id})
+    held = {item.order_id for item in uow.risk.held() if item.account_id == account.id and item.lapses_at is None}
+    _reservations(laws, account, orders, held)
     _cash(laws, account, fills, fundings, positions, theirs)
     _trail(laws, uow, account, orders, fills)
     _quarantine(world, uow, account)

@@ -77,8 +77,8 @@ class Record:
         """A reservation was made."""
         self.reserved[order_id] = account_id
 
-    def on_release(self, order_id: UUID) -> None:
-        """A reservation was released."""
+    def on_release(self, order_id: UUID, *_: Any) -> None:
+        """A reservation was released, or soon will be."""
         self.reserved.pop(order_id, None)
 
     def on_balance(self, account_id: UUID, wallet: Any, equity: Any, *_: Any) -> None:
@@ -108,7 +108,7 @@ class Record:
 TAPS: dict[str, dict[str, str]] = {
     "orders": {"add": "order", "save": "order"},
     "positions": {"add": "position", "save": "position"},
-    "risk": {"add_reservation": "reserve", "release_reservation": "release"},
+    "risk": {"add_reservation": "reserve", "release_reservation": "release", "let_lapse": "release"},
     "accounts": {"save_balance": "balance", "mark_reconciled": "reconcile"},
     "halts": {"add": "halt", "lift": "resume"},
     "quarantine": {"add": "quarantine"},

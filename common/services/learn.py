@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from common.domain.codec import decode, encode
@@ -28,10 +28,11 @@ from common.store import UnitOfWork
 log = logging.getLogger(__name__)
 
 
-def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
+def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime, *, lingering: timedelta = timedelta(0)) -> Order:
     """Save `after`, release what it reserved once it is terminal, and tell the audit trail of a change of state.
 
-    Raises Transient when somebody changed the order meanwhile: the whole attempt is rolled back and made again.
+    An entry that was taken back may have filled before that and the venue not have told yet: what it reserved counts for
+    `lingering` more. Raises Transient when somebody changed the order meanwhile: the whole attempt is rolled back and made again.
     """
     told = after.reason
     if after.intent.role is OrderRole.EXIT:
@@ -42,7 +43,7 @@ def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
     if not uow.orders.save(after):
         raise Transient(f"order {after.id} was changed by another worker")
     if after.status in TERMINAL and after.intent.role is OrderRole.ENTRY:
-        uow.risk.release_reservation(after.id)
+        _release(uow, before, after, now, lingering)
     if after.status is not before.status:
         payload = {"from": before.status.value, "to": after.status.value, "reason": told}
         payload["client_order_id"] = after.intent.client_order_id
@@ -50,8 +51,16 @@ def keep(uow: UnitOfWork, before: Order, after: Order, now: datetime) -> Order:
     return after
 
 
-def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) -> Order:
+def _release(uow: UnitOfWork, before: Order, after: Order, now: datetime, lingering: timedelta) -> None:
+    if after.status is not OrderStatus.CANCELED or after.filled_quantity >= after.intent.quantity:
+        uow.risk.release_reservation(after.id)
+    elif before.status not in TERMINAL:
+        uow.risk.let_lapse(after.id, now + lingering)
+
+
+def learn_order(fleet: Fleet, uow: UnitOfWork, order: Order, seen: VenueOrder) -> Order:
     """`order` as the venue shows it. It ends only once our fills account for all that the venue says was filled."""
+    now = fleet.clock.now()
     status = seen.status
     if status in TERMINAL and seen.filled_quantity > order.filled_quantity:
         status = OrderStatus.ACCEPTED
@@ -64,7 +73,7 @@ def learn_order(uow: UnitOfWork, order: Order, seen: VenueOrder, now: datetime) 
     if status is order.status and seen.venue_order_id == order.venue_order_id:
         return order
     after = order.move(status, adopt=True, venue_order_id=seen.venue_order_id, updated_at=now)
-    return keep(uow, order, after, now)
+    return keep(uow, order, after, now, lingering=fleet.clock.transport(fleet.policy.late_fill_s))
 
 
 def learn(
@@ -79,10 +88,10 @@ def learn(
     Returns the fills that belong to no order of ours.
     """
     for order, item in seen:
-        learn_order(uow, _current(uow, order), item, fleet.clock.now())
+        learn_order(fleet, uow, _current(uow, order), item)
     strangers = learn_fills(fleet, uow, account, fills)
     for order, item in seen:
-        learn_order(uow, _current(uow, order), item, fleet.clock.now())
+        learn_order(fleet, uow, _current(uow, order), item)
     return strangers
 
 

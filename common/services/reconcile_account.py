@@ -123,6 +123,7 @@ def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
 
 def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement, news: list[str]) -> str:
     now = fleet.clock.now()
+    uow.risk.reap_reservations(account.id, now)
     moved = not statement.is_still or _book(uow, account) != statement.book
     for item in statement.orders:
         _adopt(fleet, uow, account, item, now)
@@ -153,7 +154,7 @@ def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Stateme
 def _adopt(fleet: Fleet, uow: UnitOfWork, account: Account, item: VenueOrder, now: datetime) -> None:
     order = uow.orders.by_client_id(item.client_order_id)
     if order is not None and order.intent.account_id == account.id:
-        learn_order(uow, order, item, now)
+        learn_order(fleet, uow, order, item)
         return
     ours = item.client_order_id.startswith(fleet.policy.order_prefix)
     detail = "has our prefix but is not in the ledger" if ours else "was not placed by this fleet"

@@ -36,7 +36,7 @@ _EXPOSURES = """
     FROM reservations AS r
     JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
     LEFT JOIN signals AS s ON s.id = o.signal_id
-    WHERE o.quantity > o.filled_quantity
+    WHERE o.quantity > o.filled_quantity AND (r.lapses_at IS NULL OR r.lapses_at > :now)
     UNION ALL
     SELECT o.instrument, coalesce(s.strategy, ''), CASE o.side WHEN 'buy' THEN 'long' ELSE 'short' END,
         o.quantity - o.filled_quantity, (o.quantity - o.filled_quantity) * o.price,
@@ -113,7 +113,7 @@ _BOOK = f"""
 """
 
 _HELD = """
-    SELECT r.order_id, r.account_id, r.notional, r.margin, r.risk, o.status
+    SELECT r.order_id, r.account_id, r.notional, r.margin, r.risk, r.lapses_at, o.status
     FROM reservations AS r JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
     ORDER BY r.order_id
 """
@@ -127,12 +127,13 @@ _START_COOLDOWN = """
 
 @dataclass(frozen=True, slots=True)
 class HeldReservation:
-    """A reservation that still counts, with the state of the order it was made for."""
+    """A reservation and the state of the order it was made for; it counts until `lapses_at`, without one until released."""
 
     order_id: UUID
     account_id: UUID
     reservation: Reservation
     status: OrderStatus
+    lapses_at: datetime | None = None
 
 
 class Risk:
@@ -185,10 +186,22 @@ class Risk:
         """Release what the order holds; False when it holds nothing."""
         return self._session.changed("DELETE FROM reservations WHERE order_id = :order", {"order": order_id}) == 1
 
+    def let_lapse(self, order_id: UUID, at: datetime) -> None:
+        """Let what the order holds count until `at`."""
+        statement = "UPDATE reservations SET lapses_at = :at WHERE order_id = :order"
+        self._session.execute(statement, {"order": order_id, "at": at})
+
+    def reap_reservations(self, account_id: UUID, now: datetime) -> int:
+        """Release what has lapsed; how many there were."""
+        statement = "DELETE FROM reservations WHERE account_id = :account AND lapses_at <= :now"
+        return self._session.changed(statement, {"account": account_id, "now": now})
+
     def held(self) -> list[HeldReservation]:
-        """Every reservation that still counts."""
+        """Every reservation that was not released."""
         return [
-            HeldReservation(row.order_id, row.account_id, RESERVATION.value(row), OrderStatus(row.status))
+            HeldReservation(
+                row.order_id, row.account_id, RESERVATION.value(row), OrderStatus(row.status), row.lapses_at
+            )
             for row in self._session.all(_HELD)
         ]
 

@@ -562,6 +562,7 @@ reservations = _tenant_table(
     _money("notional"),
     _money("margin"),
     _money("risk"),
+    _time("lapses_at", nullable=True),
     _of_account(),
     ForeignKeyConstraint(
         ["tenant_id", "order_id"], ["orders.tenant_id", "orders.id"], deferrable=True, initially="DEFERRED"

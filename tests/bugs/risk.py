@@ -65,8 +65,8 @@ def no_reservation() -> None:
 def reservation_released_in_doubt() -> None:
     original = learn.keep
 
-    def keep(uow: Any, before: Any, after: Any, now: Any) -> Any:
-        kept = original(uow, before, after, now)
+    def keep(uow: Any, before: Any, after: Any, now: Any, **lingering: Any) -> Any:
+        kept = original(uow, before, after, now, **lingering)
         if after.status.value in {"unknown", "submitting"}:
             uow.risk.release_reservation(after.id)
         return kept
@@ -77,6 +77,7 @@ def reservation_released_in_doubt() -> None:
 @bug("I13", "a reservation outlives its order")
 def reservation_leaked() -> None:
     set_on(Risk, "release_reservation", lambda self, order_id: False)
+    set_on(Risk, "let_lapse", lambda self, order_id, at: None)
 
 
 @bug("I6", "an instrument does not rest after a stop-out")

@@ -83,7 +83,7 @@ def test_an_order_ends_only_when_our_fills_account_for_what_the_venue_filled(wor
     fill_entry(world, house, "426.7")
     told = world.at_venue(house).orders[0].told()
     with world.store.unit_of_work(house.tenant.id) as uow:
-        after = learn_order(uow, world.entry(house), told, world.clock.now())
+        after = learn_order(world.fleet, uow, world.entry(house), told)
         uow.commit()
     assert (told.status, after.status) == (S.FILLED, S.ACCEPTED)
     look(world, house)
@@ -370,6 +370,25 @@ def test_a_halt_takes_back_working_entries_as_far_as_its_mode_says(
     world.visit(house)
     world.work()
     assert world.entry(house).status is status
+
+
+def test_what_an_entry_that_was_taken_back_reserved_counts_until_a_late_fill_would_have_been_told(
+    world: World, house: House
+) -> None:
+    rest_entry(world, house)
+    stop_everything(world, HaltMode.CANCEL_ENTRIES)
+    world.clock.advance(1)
+    world.visit(house)
+    world.work()
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        (held,) = uow.risk.held()
+        exposures = uow.risk.lock_book(house.account.id, world.clock.now()).exposures
+    assert (held.status, held.lapses_at) == (S.CANCELED, world.clock.now() + timedelta(seconds=10))
+    assert [item.quantity for item in exposures] == [Decimal("426.7")]
+    world.clock.advance(10)
+    reconcile_account(world.fleet, *house.ids)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        assert (uow.risk.held(), uow.risk.lock_book(house.account.id, world.clock.now()).exposures) == ([], ())
 
 
 @pytest.mark.parametrize(

@@ -250,9 +250,9 @@ class World:
             return uow.decisions.get(decision_id(*house.ids, (signal or self.signal()).id))
 
     def reserved(self, house: House) -> list[UUID]:
-        """Orders that hold a reservation."""
+        """Orders that hold a reservation which does not lapse."""
         with self.store.unit_of_work(house.tenant.id) as uow:
-            return [item.order_id for item in uow.risk.held()]
+            return [item.order_id for item in uow.risk.held() if item.lapses_at is None]
 
     def account(self, house: House) -> Account:
         """The account as the ledger has it now."""
