@@ -1,8 +1,8 @@
-"""Notices a consumer that has gone deaf, and has it connect anew.
+"""Keeps a consumer listening through outages of its broker that kombu 5.6 would leave it deaf after, both found under chaos.
 
-A consumer asks Redis for messages a second at a time, so that it asks at least once a second while it has nothing to do.
-After connections were lost in quick succession some never ask again, although their connection stands and their loop
-runs: their queue grows and nobody hears of it. Seen under chaos (kombu 5.6): one question, one answer, then silence.
+Two things go unnoticed there. An acknowledgement that Redis does not answer keeps its place in the prefetch window for good
+(`Window`). And a question for messages on a connection that has become half open is never answered; TCP would tell in two
+hours (`Listener`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 from typing import Any, ClassVar
 
 from celery import bootsteps
-from celery.worker import state
 from kombu.transport import redis
 
 from common.machine import system_clock
@@ -21,15 +20,15 @@ log = logging.getLogger(__name__)
 _clock = system_clock()
 
 LOOK_S = 1.0
-DEAF_S = 3.0
-"""Longer than a question lasts. That a frozen Redis is given up somewhat sooner, too, does no harm."""
+UNANSWERED_S = 3.0
+"""Redis answers a question for messages within one second, with nothing if there is none."""
 
 
 class Window(redis.QoS):
     """A prefetch window in which an acknowledgement that fails takes up no room.
 
-    kombu keeps the message counted when Redis does not answer in time, and Celery swallows the error: once every slot is
-    lost so, while the question for messages itself survives the outage, the worker never asks again.
+    Celery swallows the error and kombu goes on counting the message: once every place is lost so, while the question
+    for messages itself survives the outage, the worker asks no more.
     """
 
     def ack(self, delivery_tag: str) -> None:
@@ -42,13 +41,18 @@ class Window(redis.QoS):
 
 
 class AskingChannel(redis.Channel):
-    """A channel that remembers when it last asked for messages."""
+    """A channel that counts by our window and remembers when it last asked for messages."""
 
     QoS = Window
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.asked_at = _clock.monotonic()
         super().__init__(*args, **kwargs)
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how many seconds a question for messages has been waiting for its answer; 0 when none is."""
+        return _clock.monotonic() - self.asked_at if self._in_poll else 0.0
 
     def _brpop_start(self, *args: Any, **kwargs: Any) -> None:
         self.asked_at = _clock.monotonic()
@@ -59,7 +63,7 @@ redis.Transport.Channel = AskingChannel
 
 
 class Listener(bootsteps.StartStopStep):
-    """Looks every second whether the consumer still asks while it has nothing to do."""
+    """Looks every second whether the consumer's question has been answered."""
 
     requires: ClassVar[set[str]] = {"celery.worker.components:Pool"}
 
@@ -73,12 +77,9 @@ class Listener(bootsteps.StartStopStep):
 
 
 def listen(worker: Any) -> None:
-    """Raise ConnectionResetError, as a lost broker does, when the idle `worker` has asked for nothing for `DEAF_S`."""
+    """Raise ConnectionResetError, as a lost broker does, when a question has not been answered for `UNANSWERED_S`."""
     consumer = getattr(worker.consumer, "task_consumer", None)
     channel = getattr(consumer, "channel", None)
-    if not isinstance(channel, AskingChannel) or state.reserved_requests:
-        return
-    silent_s = _clock.monotonic() - channel.asked_at
-    if silent_s > DEAF_S:
-        log.warning("asked for no message for %.0f s although there is nothing to do: connecting anew", silent_s)
-        raise ConnectionResetError("the consumer has gone deaf")
+    if isinstance(channel, AskingChannel) and channel.unanswered_s > UNANSWERED_S:
+        log.warning("the broker has not answered for %.0f s: connecting anew", channel.unanswered_s)
+        raise ConnectionResetError("the broker does not answer")

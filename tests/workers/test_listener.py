@@ -1,4 +1,4 @@
-"""A worker that has nothing to do and asks for nothing is deaf, and connects anew."""
+"""A worker goes on asking for messages whatever its broker has swallowed: an acknowledgement, or an answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from celery.worker import state
 from kombu import Connection
 from kombu.transport.redis import Transport
 
@@ -20,9 +19,10 @@ def listener(imported_app: Celery) -> Any:
     return importlib.import_module("workers.listener")
 
 
-def worker(listener: Any, asked_ago_s: float) -> Any:
+def worker(listener: Any, asked_ago_s: float, *, is_answered: bool = False) -> Any:
     channel = listener.AskingChannel.__new__(listener.AskingChannel)
     channel.asked_at = time.monotonic() - asked_ago_s
+    channel._in_poll = None if is_answered else object()
     return SimpleNamespace(consumer=SimpleNamespace(task_consumer=SimpleNamespace(channel=channel)))
 
 
@@ -43,23 +43,22 @@ def test_channels_count_with_it(listener: Any) -> None:
     assert Transport.Channel.QoS is listener.Window
 
 
-def test_who_asks_is_left_alone(listener: Any) -> None:
+def test_who_has_just_asked_is_left_alone(listener: Any) -> None:
     listener.listen(worker(listener, 1.0))
 
 
-def test_who_asks_for_nothing_connects_anew(listener: Any) -> None:
+def test_who_gets_no_answer_connects_anew(listener: Any) -> None:
     with pytest.raises(ConnectionResetError):
-        listener.listen(worker(listener, listener.DEAF_S + 1))
+        listener.listen(worker(listener, listener.UNANSWERED_S + 1))
 
 
-def test_who_is_at_work_need_not_ask(listener: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "reserved_requests", {object()})
-    listener.listen(worker(listener, listener.DEAF_S + 1))
+def test_who_was_answered_need_not_ask_again(listener: Any) -> None:
+    listener.listen(worker(listener, listener.UNANSWERED_S + 1, is_answered=True))
 
 
 def test_who_has_no_consumer_yet_is_left_alone(listener: Any) -> None:
     listener.listen(SimpleNamespace(consumer=SimpleNamespace()))
 
 
-def test_being_deaf_counts_as_the_loss_of_the_broker() -> None:
+def test_no_answer_counts_as_the_loss_of_the_broker() -> None:
     assert issubclass(ConnectionResetError, Connection("redis://").connection_errors)
