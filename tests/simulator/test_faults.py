@@ -159,6 +159,19 @@ def test_a_fill_may_come_after_the_cancel_was_acknowledged(loaded: Any, healed: 
     assert (after["status"], after["filled"]) == ("canceled", 0.01)
 
 
+def test_a_late_fill_of_a_reduction_takes_off_no_more_than_is_held(
+    loaded: Any, healed: SimulatorProcess, api_key: str
+) -> None:
+    _buy(loaded, "tw-held")
+    price = loaded.fetch_ticker(BTC)["last"] * 1.1
+    order = loaded.create_order(BTC, "limit", "sell", 0.02, price, {"reduceOnly": True})
+    healed.fault("cancel", "late_fill", params={"seconds": 30}, match={"account": api_key})
+    loaded.cancel_order(order["id"], BTC)
+    eventually(lambda: len(loaded.fetch_my_trades(BTC)) > 1)
+    assert loaded.fetch_order(order["id"], BTC)["filled"] == 0.01
+    assert healed.statement(api_key)["positions"] == []
+
+
 @pytest.mark.parametrize("kind", ["garble", "empty", "other_order"])
 def test_an_answer_may_be_nonsense(kind: str, loaded: Any, healed: SimulatorProcess, api_key: str) -> None:
     healed.fault("rest.reply", kind, match=ORDER | {"api_key": api_key})
