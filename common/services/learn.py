@@ -151,8 +151,13 @@ def learn_forced(fleet: Fleet, uow: UnitOfWork, account: Account, item: VenueFil
 
 def _owner(uow: UnitOfWork, account: Account, item: VenueFill) -> Order | None:
     order = uow.orders.by_client_id(item.client_order_id) if item.client_order_id else None
+    if order is not None and order.intent.account_id == account.id and order.intent.instrument != item.instrument:
+        # Trades are told apart by market and number: under another name it would be booked once more.
+        raise Transient(f"trade {item.trade_id} of order {order.id} is told as one of {item.instrument}")
     if order is None:
         order = uow.orders.by_venue_id(account.id, item.venue_order_id)
+        if order is not None and order.intent.instrument != item.instrument:
+            return None  # Venues number the orders of each market by themselves.
     return order if order is not None and order.intent.account_id == account.id else None
 
 

@@ -203,6 +203,8 @@ def test_a_venue_that_refuses_the_handshake_is_asked_again(healed: SimulatorProc
 class DeafClient:
     """What stands behind the ear in its class: it cannot read some messages."""
 
+    markets: dict[str, Any]
+
     def handle_message(self, client: Any, message: Any) -> None:
         raise KeyError("o")
 
@@ -222,6 +224,24 @@ def test_a_message_that_cannot_be_read_is_a_gap_and_does_not_end_the_reading() -
         GapCause.MALFORMED,
         GapCause.EXPIRED,
     ]
+
+
+def test_what_is_told_of_a_market_nobody_knows_is_not_handed_on() -> None:
+    ear = TestedEar()
+    ear.markets, ear.tw_items = {SYMBOL: {}}, asyncio.Queue(1)
+    ear.tw_trade({"symbol": "BTCUSDT", "id": "1", "side": "buy"})
+    ear.tw_order({"symbol": "BTCUSDT", "id": "1", "side": "buy"})
+    assert (ear.tw_items.qsize(), ear.tw_unlisted) == (0, "BTCUSDT")
+
+
+def test_an_empty_listing_is_asked_for_again(healed: SimulatorProcess) -> None:
+    listener = Listener(healed)
+    healed.fault("rest.reply", "empty", match={"path": "/fapi/v1/exchangeInfo"}, count=1)
+    with listener.listening():
+        intent = listener.place()
+        eventually(lambda: OrderStatus.FILLED in listener.states(intent))
+    assert {fill.instrument for fill in listener.fills} == {SYMBOL}
+    assert GapCause.CUT in listener.gaps
 
 
 def test_too_many_messages_at_once_are_noticed() -> None:

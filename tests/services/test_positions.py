@@ -78,6 +78,20 @@ def test_fills_in_any_order_and_told_twice_make_the_same_ledger(
     assert covered == position.quantity
 
 
+def test_a_fill_told_under_another_name_of_its_market_is_not_booked_again(world: World, house: House) -> None:
+    rest_entry(world, house)
+    fill_entry(world, house, "100")
+    look(world, house)
+    [told] = world.at_venue(house).fills
+    with world.store.unit_of_work(house.tenant.id) as uow, pytest.raises(Transient, match="SOLUSDT"):
+        ours = world.entry(house).intent.client_order_id
+        learn_fills(world.fleet, uow, house.account, [replace(told, instrument="SOLUSDT", client_order_id=ours)])
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        other = replace(told, instrument="ADA/USDT:USDT", client_order_id=None)
+        assert learn_fills(world.fleet, uow, house.account, [other]) == [other]
+    assert world.entry(house).filled_quantity == Decimal(100)
+
+
 def test_an_order_ends_only_when_our_fills_account_for_what_the_venue_filled(world: World, house: House) -> None:
     rest_entry(world, house)
     fill_entry(world, house, "426.7")

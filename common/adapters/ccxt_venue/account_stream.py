@@ -14,7 +14,7 @@ from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Connection, Quiet, connect
 from common.adapters.ccxt_venue.redaction import redact
-from common.domain.errors import TradewindsError
+from common.domain.errors import TradewindsError, Transient
 from common.ports.account_stream import AccountNews, Gap, GapCause, Hearer
 from common.ports.clock import Clock
 from common.ports.venue import Credentials, VenueFill, VenueOrder
@@ -51,6 +51,7 @@ class Ear(Quiet):
     tw_origins: OrderedDict[str, str]
     tw_row: Capability
     tw_overrun: bool = False
+    tw_unlisted: str = ""
 
     def tw_hear(self, item: Item) -> None:
         """Line `item` up; too much of it at once makes the connection one that cannot be trusted."""
@@ -78,9 +79,18 @@ class Ear(Quiet):
         except Exception as error:  # noqa: BLE001 - whatever it was, the venue is asked instead.
             self.tw_hear(Gap(GapCause.MALFORMED, f"{said or 'a message'}: {type(error).__name__}"))
 
+    def tw_knows(self, symbol: object) -> bool:
+        """Whether `symbol` names a market of ours; ccxt calls one it does not know by the venue's own name for it."""
+        if symbol in self.markets:  # type: ignore[attr-defined]
+            return True
+        self.tw_unlisted = str(symbol)
+        return False
+
     def tw_order(self, order: Mapping[str, Any]) -> None:
         """An order as ccxt read it."""
         info = order.get("info") or {}
+        if not self.tw_knows(order.get("symbol")):
+            return
         ours = self.tw_origins.get(str(order.get("id"))) or None
         if str(info.get("X")) in _LIVES_ON and info.get("aid"):
             return
@@ -89,6 +99,8 @@ class Ear(Quiet):
     def tw_trade(self, trade: Mapping[str, Any]) -> None:
         """An execution as ccxt read it; whose it is stands beside it on Binance."""
         info = trade.get("info") or {}
+        if not self.tw_knows(trade.get("symbol")):
+            return
         ours = self.tw_origins.get(str(trade.get("order"))) or str(info.get("c") or "") or None
         self.tw_hear(parsing.fill_of(trade, ours, self.tw_row))
 
@@ -127,11 +139,18 @@ class Markets:
         try:
             if self._source is None or clock.monotonic() - self._loaded_at > _MARKETS_FRESH_S:
                 await client.load_markets()
+                if not client.markets:
+                    # No venue lists nothing: believed, every name would be the venue's own for an hour.
+                    raise Transient("the venue answered an empty listing")
                 self._source, self._loaded_at = client, clock.monotonic()
             else:
                 client.set_markets_from_exchange(self._source)
         finally:
             self._lock.release()
+
+    def forget(self) -> None:
+        """Have the next one ask the venue."""
+        self._loaded_at = float("-inf")
 
 
 class CcxtAccountStream:
@@ -197,6 +216,9 @@ class CcxtAccountStream:
                         raise Lost(Gap(GapCause.CUT, "the venue ended the stream"))
                 if self._doubt is not None:
                     raise Lost(Gap(GapCause.SILENT, self._doubt))
+                if client.tw_unlisted:
+                    self._markets.forget()
+                    raise Lost(Gap(GapCause.MALFORMED, f"{client.tw_unlisted} is none of the markets we know"))
                 if client.tw_overrun:
                     raise Lost(Gap(GapCause.OVERRUN, f"more than {_QUEUE_MAX} messages waited"))
         finally:
