@@ -83,9 +83,9 @@ def test_a_fill_told_under_another_name_of_its_market_is_not_booked_again(world:
     fill_entry(world, house, "100")
     look(world, house)
     [told] = world.at_venue(house).fills
+    misnamed = replace(told, instrument="SOLUSDT", client_order_id=world.entry(house).intent.client_order_id)
     with world.store.unit_of_work(house.tenant.id) as uow, pytest.raises(Transient, match="SOLUSDT"):
-        ours = world.entry(house).intent.client_order_id
-        learn_fills(world.fleet, uow, house.account, [replace(told, instrument="SOLUSDT", client_order_id=ours)])
+        learn_fills(world.fleet, uow, house.account, [misnamed])
     with world.store.unit_of_work(house.tenant.id) as uow:
         other = replace(told, instrument="ADA/USDT:USDT", client_order_id=None)
         assert learn_fills(world.fleet, uow, house.account, [other]) == [other]
