@@ -10,12 +10,14 @@ from celery import Celery
 
 from common.settings import read_settings
 from workers.app import configuration
+from workers.listener import Listener
 from workers.waker import Waker
 
 app = Celery("tradewinds")
 app.conf.update(configuration(read_settings()) | {"imports": (), "beat_schedule": {}})
 if not os.environ.get("WITHOUT_WAKER"):
     app.steps["worker"].add(Waker)
+app.steps["worker"].add(Listener)
 
 
 @app.task(name="mark", queue="marks")

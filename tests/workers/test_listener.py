@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection
+from kombu import Connection, Queue
 from kombu.transport.redis import Transport
+
+from common.adapters.embedded import EmbeddedValkey
 
 
 @pytest.fixture
@@ -36,6 +41,30 @@ def test_an_acknowledgement_that_fails_takes_up_no_room(listener: Any) -> None:
     with pytest.raises(TimeoutError):
         window.ack("a message")
     assert window.can_consume()
+
+
+def test_a_frozen_broker_costs_no_place_in_the_window(listener: Any, tmp_path: Path) -> None:
+    server = EmbeddedValkey(tmp_path / "valkey", durable=False).start()
+    heard: list[Any] = []
+    options = {"socket_timeout": 2}
+    with (
+        Connection(server.url, transport_options=options) as connection,
+        connection.Consumer(
+            [Queue("tests")], callbacks=[lambda _, message: heard.append(message)], prefetch_count=1
+        ) as consumer,
+    ):
+        producer = connection.Producer(routing_key="tests")
+        for number in range(2):
+            producer.publish(number)
+        connection.drain_events(timeout=5)
+        os.kill(server.pid, signal.SIGSTOP)
+        with pytest.raises(connection.connection_errors, match="Timeout"):
+            heard[0].ack()
+        os.kill(server.pid, signal.SIGCONT)
+        assert isinstance(consumer.channel.qos, listener.Window)
+        connection.drain_events(timeout=5)
+        assert [message.payload for message in heard] == [0, 1]
+    server.stop()
 
 
 def test_channels_count_with_it(listener: Any) -> None:
