@@ -1,8 +1,8 @@
-"""Keeps a consumer listening through outages of its broker that kombu 5.6 would leave it deaf after, both found under chaos.
+"""Keeps a consumer listening through outages of its broker that kombu 5.6 would leave it deaf after, all found under chaos.
 
-Two things go unnoticed there. An acknowledgement that Redis does not answer keeps its place in the prefetch window for good
-(`Window`). And a question for messages on a connection that has become half open is never answered; TCP would tell in two
-hours (`Listener`).
+An acknowledgement that Redis does not answer keeps its place in the prefetch window for good (`Window`). The loss of a
+connection that redis-py replaces without a word ends the asking all the same (`AskingChannel`). And a question on a
+connection that has become half open is never answered; TCP would tell in two hours (`Listener`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Window(redis.QoS):
 
 
 class AskingChannel(redis.Channel):
-    """A channel that counts by our window and remembers when it last asked for messages."""
+    """A channel that counts by our window, asks on whatever becomes of other connections, and remembers when it asked."""
 
     QoS = Window
 
@@ -53,6 +53,16 @@ class AskingChannel(redis.Channel):
     def unanswered_s(self) -> float:
         """For how many seconds a question for messages has been waiting for its answer; 0 when none is."""
         return _clock.monotonic() - self.asked_at if self._in_poll else 0.0
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        """Stop asking when the connection was one that is listened to: then the loop hears of it, too, and begins anew.
+
+        The pool also closes a connection that was lost while it lay idle, and opens it again, before it hands it out. kombu
+        would take its question out of the loop then, and nobody would put it back: one question more, and silence.
+        """
+        clients = (self.__dict__.get(name) for name in ("client", "subclient"))
+        if any(getattr(client, "connection", None) is connection for client in clients):
+            super()._on_connection_disconnect(connection)
 
     def _brpop_start(self, *args: Any, **kwargs: Any) -> None:
         self.asked_at = _clock.monotonic()

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Connection, Queue
+from kombu import Connection, Exchange, Queue
+from kombu.asynchronous.hub import Hub
 from kombu.transport.redis import Transport
 
 from common.adapters.embedded import EmbeddedValkey
@@ -64,6 +65,32 @@ def test_a_frozen_broker_costs_no_place_in_the_window(listener: Any, tmp_path: P
         assert isinstance(consumer.channel.qos, listener.Window)
         connection.drain_events(timeout=5)
         assert [message.payload for message in heard] == [0, 1]
+    server.stop()
+
+
+def test_a_connection_lost_while_it_lay_idle_does_not_end_the_asking(listener: Any, tmp_path: Path) -> None:
+    home = EmbeddedValkey(tmp_path / "valkey", durable=False)
+    server, hub = home.start(), Hub()
+    heard: list[int] = []
+
+    def hear(body: int, message: Any) -> None:
+        heard.append(body)
+        message.ack()
+
+    with Connection(server.url) as connection:
+        for queue in (Queue("told", Exchange("told", "fanout")), Queue("tests")):
+            consumer = connection.Consumer([queue], channel=connection.channel())
+            consumer.register_callback(hear)
+            consumer.consume()
+        connection.transport.register_with_event_loop(connection.connection, hub)
+        server.kill()
+        server = home.start()
+        loop, deadline = hub.create_loop(), time.monotonic() + 20
+        for number in range(3):
+            connection.Producer(routing_key="tests").publish(number)
+            while number not in heard and time.monotonic() < deadline:
+                next(loop)
+    assert heard == [0, 1, 2]
     server.stop()
 
 
