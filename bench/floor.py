@@ -11,7 +11,7 @@ from celery import Celery
 
 from common.settings import read_settings
 from workers.app import configuration
-from workers.queues import EXECUTION, LLM, MAINTENANCE, POOL, POSITION, RISK, Queue
+from workers.queues import EXECUTION, LLM, MAINTENANCE, POSITION, RISK, Queue
 from workers.waker import Waker
 
 HOPS: tuple[Queue, ...] = (LLM, RISK, EXECUTION, POSITION, MAINTENANCE)
@@ -60,7 +60,7 @@ def hop(chain: int, hop: int) -> None:
 def worker_arguments(hop: int) -> list[str]:
     """Arguments after `python -m` that start the worker of a hop, in the pool of its stage."""
     stage = HOPS[hop - 1]
-    pool = ["-P", POOL, "-c", str(stage.concurrency), "-n", f"floor{hop}@%h-%i"]
+    pool = ["-P", stage.pool.value, "-c", str(stage.concurrency), "-n", f"floor{hop}@%h-%i"]
     quiet = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     return ["celery", "-A", "bench.floor", "worker", "-Q", queue_of(hop), *pool, *quiet]
 

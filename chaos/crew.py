@@ -81,6 +81,14 @@ class Crew:
         hand.process.signal(signal.SIGKILL)
         return pid
 
+    def kill_child(self, hand: Hand) -> int | None:
+        """kill -9 of a child of the process (a prefork slot); None where it has none now."""
+        for pid in children_of(hand.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+        return None
+
     def freeze(self, hand: Hand) -> list[int]:
         """SIGSTOP of the process and its children; returns whom."""
         pids = [hand.process.pid, *children_of(hand.process.pid)]

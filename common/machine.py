@@ -21,6 +21,7 @@ _ALL_NEED = (
     "common.services.routines",
     "celery.apps.worker",
     "celery.apps.beat",
+    "celery.concurrency.prefork",
     "celery.concurrency.thread",
     "kombu.transport.redis",
 )

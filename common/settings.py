@@ -226,7 +226,7 @@ class Settings(BaseSettings):
         default=None, ge=1, le=65535, description="Port on which a worker shows its metrics"
     )
     metrics_dir: Path | None = Field(
-        default=None, description="Folder through which the processes of one worker share their metrics"
+        default=None, description="Folder through which prefork children share their metrics"
     )
     api_host: str = Field(default="127.0.0.1", min_length=1, description="Address the API listens on")
     api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on")

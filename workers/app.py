@@ -9,6 +9,7 @@ from celery.signals import setup_logging, worker_init, worker_process_init, work
 
 from beat_schedule import BEATS
 from common.settings import Settings, read_settings
+from workers.children import Children
 from workers.listener import Listener
 from workers.queues import STAGE_QUEUES, VISIBILITY_TIMEOUT_S
 from workers.waker import Waker
@@ -57,6 +58,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": False,
         # What runs when the broker goes away runs on (Celery 6 will cut it): a placement that left must be written down.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Whether a child that was killed had told its outcome is soon known; Celery would wait ten seconds.
+        "worker_lost_wait": 0.5,
         # A child that is slow to start on a busy machine is not killed and forked again for it.
         "worker_proc_alive_timeout": 30.0,
         # What a slot does not work on is left for others; a long visit must not sit on the next one's message. With late
@@ -89,6 +92,7 @@ app = Celery("tradewinds")
 app.conf.update(configuration(settings))
 app.steps["worker"].add(Waker)
 app.steps["worker"].add(Listener)
+app.steps["worker"].add(Children)
 
 
 @setup_logging.connect

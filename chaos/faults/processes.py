@@ -17,11 +17,19 @@ from common.domain.errors import Transient
 _READY_S = 20.0
 
 
-@kind("kills", 2000, 1.2)
+@kind("kills", 1300, 1.5)
 def worker_kill(world: World, dice: random.Random) -> str:
     """kill -9 of a worker of any stage."""
     hand = dice.choice(world.crew.of(dice.choice(STAGES)))
     return f"{hand.name} pid {world.crew.kill(hand)}"
+
+
+@kind("kills", 700, 0.7)
+def worker_child_kill(world: World, dice: random.Random) -> str:
+    """kill -9 of a prefork child."""
+    hand = dice.choice(world.crew.of("signal"))
+    pid = world.crew.kill_child(hand)
+    return f"child {pid} of {hand.name}" if pid else ""
 
 
 @kind("crew", 80, 3.0)

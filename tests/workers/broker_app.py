@@ -10,6 +10,7 @@ from celery import Celery
 
 from common.settings import read_settings
 from workers.app import configuration
+from workers.children import Children
 from workers.listener import Listener
 from workers.waker import Waker
 
@@ -18,6 +19,7 @@ app.conf.update(configuration(read_settings()) | {"imports": (), "beat_schedule"
 if not os.environ.get("WITHOUT_WAKER"):
     app.steps["worker"].add(Waker)
 app.steps["worker"].add(Listener)
+app.steps["worker"].add(Children)
 
 
 @app.task(name="mark", queue="marks")

@@ -1,4 +1,4 @@
-"""Workers go on when their broker was gone and came back, idle or busy: why Celery's pin can be lifted."""
+"""Workers of every pool we ship go on when their broker was gone and came back, idle or busy: why Celery's pin can be lifted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from common.adapters.embedded import EmbeddedValkey
 
 pytestmark = [pytest.mark.slow]
 
+POOLS = ("prefork", "threads")
 PATIENCE_S = 40.0
 BUSY_S = 3.0
 
@@ -32,24 +33,22 @@ def until(question: Callable[[], bool], what: str) -> None:
 class House:
     """A broker, a worker of one pool, and marks that its tasks leave."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pool: str) -> None:
         self.folder, self.home = folder, EmbeddedValkey(folder / "valkey", durable=False)
         self.server = self.home.start()
-        self.worker = self._start()
+        self.worker = self._start(pool)
         self.client = Celery("client", broker=self.server.url)
         self.client.conf.broker_transport_options = {"global_keyprefix": "tradewinds:"}
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, pool: str) -> subprocess.Popen[bytes]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("TRADEWINDS_")}
         named = {
             "REDIS_URL": self.server.url,
             "HOME": str(self.folder),
             "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
         }
-        from workers.queues import POOL
-
         command = [sys.executable, "-m", "celery", "-A", "tests.workers.broker_app", "worker", "-Q", "marks"]
-        command += ["-P", POOL, "-c", "2", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+        command += ["-P", pool, "-c", "2", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
         with (self.folder / "worker.log").open("wb") as log:
             return subprocess.Popen(
                 command, env=ours | {f"TRADEWINDS_{k}": v for k, v in named.items()}, stdout=log, stderr=log
@@ -89,9 +88,9 @@ class House:
         self.server.stop()
 
 
-@pytest.fixture
-def house(imported_app: Celery, tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+@pytest.fixture(params=POOLS)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path, request.param)
     yield made
     made.end()
 
@@ -111,3 +110,9 @@ def test_a_busy_worker_outlives_its_broker(house: House) -> None:
     house.insist("after")
     until(lambda: all(path.exists() for path in busy), "the end of what was running")
     assert house.worker.poll() is None
+
+
+def test_these_are_the_pools_we_ship(imported_app: Celery) -> None:
+    from workers.queues import QUEUES
+
+    assert {queue.pool.value for queue in QUEUES.values()} == set(POOLS)
