@@ -44,7 +44,10 @@ class Policy:
 
     A stop at the venue is moved at most once in `stop_move_every`, and for no less than `stop_move_step` of the distance
     between entry and first stop. A quiet account is looked at once in `observe_every`, a restless one as often as it is visited
-    but never twice in `look_again_s`; for `late_fill_s` after an entry was taken back the venue may yet tell that it had filled; a process keeps at most `kept_markets_max` series of candles for its scans; whether an account is flat is asked at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue time.
+    but never twice in `look_again_s`. For `late_fill_s` after an entry was taken back the venue may yet tell that it had
+    filled. A process keeps at most `kept_markets_max` series of candles for its scans. Whether an account is flat is asked
+    at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others
+    are venue time.
     """
 
     order_prefix: str = "tw"
