@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -38,7 +38,7 @@ from common.adapters.notifier import LogNotifier
 from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
 from common.adapters.paper import PaperVenue
 from common.adapters.practice import PracticeDesk
-from common.adapters.public_sources import CoinGecko, FearGreedIndex
+from common.adapters.public_sources import CoinGecko, CoinMarketCap, FearGreedIndex
 from common.adapters.rate_broker import MemoryRateBroker
 from common.adapters.redis_state import RedisBreakers, RedisBudgets, RedisRateBroker, RedisSingleFlight, connect_redis
 from common.adapters.strategy_folder import load_folder, load_packages
@@ -59,6 +59,7 @@ from common.ports.clock import Clock
 from common.ports.market_stream import MarketStream
 from common.ports.rate_limits import CallClass, Caller, RateBroker
 from common.ports.shared_state import Breakers, Budgets, SingleFlight
+from common.ports.sources import CoinSource
 from common.ports.vault import Vault
 from common.ports.venue import Credentials, MarketData, Venue
 from common.services import demo
@@ -223,17 +224,22 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
             name: CcxtFigures(link, clock, _pace(link, clock, shared, nets[name], Caller()), guards[name])
             for name, link in connections.items()
         },
-        coins=_coins(settings, clock),
+        coins=list(_coins(settings, clock)),
         mood=FearGreedIndex(settings.fear_greed_url) if settings.fear_greed_url else None,
         open_account_stream=StreamRoom(connections, clock),
     )
 
 
-def _coins(settings: Settings, clock: Clock) -> CoinGecko | None:
+def _coins(settings: Settings, clock: Clock) -> Iterator[CoinSource]:
     key = settings.coingecko_api_key
-    if settings.coingecko_url is None:
-        return None
-    return CoinGecko(settings.coingecko_url, clock, key.get_secret_value() if key else None)
+    if settings.coingecko_url is not None:
+        yield CoinGecko(settings.coingecko_url, clock, key.get_secret_value() if key else None)
+    if settings.coinmarketcap_url is not None:
+        if settings.coinmarketcap_api_key is None:
+            raise InvalidInput(
+                "coinmarketcap_api_key", None, "the key that CoinMarketCap gave you, for its address is set"
+            )
+        yield CoinMarketCap(settings.coinmarketcap_url, clock, settings.coinmarketcap_api_key.get_secret_value())
 
 
 def _database(settings: Settings) -> str:

@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         description="Base address of CoinGecko, such as https://api.coingecko.com; absent = coins are not asked for",
     )
     coingecko_api_key: Secret | None = Field(default=None, description="Key of CoinGecko; the free tier works without")
+    coinmarketcap_url: Address | None = Field(
+        default=None,
+        description="Base address of CoinMarketCap, such as https://pro-api.coinmarketcap.com; absent = not asked",
+    )
+    coinmarketcap_api_key: Secret | None = Field(default=None, description="Key of CoinMarketCap, which wants one")
     fear_greed_url: Address | None = Field(
         default=None,
         description="Base address of the fear-and-greed index, such as https://api.alternative.me; absent = not asked",

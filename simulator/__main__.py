@@ -22,7 +22,8 @@ A practice world on one address: a venue that speaks Binance USD-M futures REST 
 (/ws, /market/ws, /public/ws, /private/ws), a market to trade on, and a model endpoint that speaks the OpenAI
 chat protocol (/v1). Point a client at it by replacing scheme and host of its addresses.
 
-Beside it: CoinGecko's GET /api/v3/coins/markets and alternative.me's GET /fng/, telling what this market does.
+Beside it, telling what this market does: CoinGecko's GET /api/v3/coins/markets, CoinMarketCap's
+GET /v1/cryptocurrency/listings/latest and alternative.me's GET /fng/.
 
 Its own routes: GET /simulator/clock, /simulator/status, /simulator/faults, /simulator/accounts/KEY/statement;
 POST /simulator/accounts {"api_key","api_secret","balance"}, POST /simulator/instruments {"symbol","status"}, POST /simulator/faults {"site","kind","params",...}.

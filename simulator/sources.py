@@ -1,4 +1,4 @@
-"""What people look up beside the venue, in the protocols it is published in: CoinGecko's coins and the fear-and-greed index."""
+"""What people look up beside the venue, in the protocols it is published in: coins as CoinGecko and CoinMarketCap tell them, the fear-and-greed index."""
 
 import math
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from simulator.rest.market_data import DAY_MS, day_figures
 from simulator.venue import Venue
 
 PAGE_MAX = 250
+LISTINGS_MAX = 5_000
 CAP_IN_DAILY_TURNOVERS = 20  # A coin's worth in days of its own turnover: the order of magnitude of real ones.
 MOOD_DAYS = 7
 MOOD_SCALE = 10.0  # A change of ten percent in a week makes greed of what was neutral.
@@ -21,7 +22,10 @@ MOODS = ((24, "Extreme Fear"), (46, "Fear"), (54, "Neutral"), (75, "Greed"), (10
 
 
 class Sources:
-    """Answers /api/v3 as CoinGecko does and /fng as alternative.me does; both say what this world's market says."""
+    """Answers /api/v3 as CoinGecko does, /v1/cryptocurrency as CoinMarketCap does and /fng as alternative.me does.
+
+    All say what this world's market says.
+    """
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
@@ -30,6 +34,7 @@ class Sources:
         """Put the routes in place."""
         app.router.add_get("/api/v3/ping", self.ping)
         app.router.add_get("/api/v3/coins/markets", self.coins)
+        app.router.add_get("/v1/cryptocurrency/listings/latest", self.listings)
         app.router.add_get("/fng/", self.fear_greed)
 
     async def ping(self, request: web.Request) -> web.Response:
@@ -45,12 +50,27 @@ class Sources:
             return _json({"status": {"error_code": 429, "error_message": "You've exceeded the Rate Limit."}}, 429)
         size = _whole(request.query.get("per_page", ""), 100, PAGE_MAX)
         page = _whole(request.query.get("page", ""), 1, 10_000)
-        listed = [s for s in self.venue.rules if self.venue.is_shown(s, now_ms)]
-        rows = [self._coin(symbol, now_ms) for symbol in listed]
+        return _json(self._ranked(now_ms)[(page - 1) * size : page * size])
+
+    async def listings(self, request: web.Request) -> web.Response:
+        """GET listings/latest: as `coins`, in CoinMarketCap's words; whoever brings no key is refused."""
+        now_ms = self.venue.clock.now_ms()
+        if not request.headers.get("X-CMC_PRO_API_KEY"):
+            return _json({"status": {"error_code": 1002, "error_message": "API key missing."}}, 401)
+        if self.venue.faults.consult("sources.reply", now_ms, path=request.path) is not None:
+            return _json({"status": {"error_code": 1008, "error_message": "You've exceeded your rate limit."}}, 429)
+        size = _whole(request.query.get("limit", ""), 100, LISTINGS_MAX)
+        first = _whole(request.query.get("start", ""), 1, 10_000) - 1
+        rows = self._ranked(now_ms)[first : first + size]
+        status = {"timestamp": _iso(now_ms), "error_code": 0, "error_message": None, "credit_count": 1}
+        return _json({"status": status, "data": [_listed(row) for row in rows]})
+
+    def _ranked(self, now_ms: int) -> list[dict[str, Any]]:
+        rows = [self._coin(symbol, now_ms) for symbol in self.venue.rules if self.venue.is_shown(symbol, now_ms)]
         rows.sort(key=lambda row: (-row["market_cap"], row["id"]))
         for rank, row in enumerate(rows, 1):
             row["market_cap_rank"] = rank
-        return _json(rows[(page - 1) * size : page * size])
+        return rows
 
     def _coin(self, symbol: str, now_ms: int) -> dict[str, Any]:
         day = day_figures(self.venue, symbol, now_ms)
@@ -79,6 +99,18 @@ class Sources:
         if rows:
             rows[0]["time_until_update"] = str((DAY_MS - now_ms % DAY_MS) // 1000)
         return _json({"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}})
+
+
+def _listed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of CoinGecko's as CoinMarketCap writes it."""
+    quote = {
+        "price": row["current_price"], "volume_24h": row["total_volume"], "market_cap": row["market_cap"],
+        "percent_change_24h": row["price_change_percentage_24h"], "last_updated": row["last_updated"],
+    }  # fmt: skip
+    return {
+        "id": row["market_cap_rank"], "name": row["name"], "symbol": row["name"], "slug": row["id"],
+        "cmc_rank": row["market_cap_rank"], "last_updated": row["last_updated"], "quote": {"USD": quote},
+    }  # fmt: skip
 
 
 def moods(market: Market, now_ms: int) -> list[tuple[int, int]]:

@@ -105,7 +105,7 @@ class Fleet:
     lacking: set[UUID] = field(default_factory=set)
     """Accounts of which this process was told, when it last looked, that more was filled than the venue's fills show."""
     figures: Mapping[str, MarketFigures] = field(default_factory=dict)
-    coins: CoinSource | None = None
+    coins: Sequence[CoinSource] = ()
     mood: MoodSource | None = None
 
     def market(self, venue: str) -> MarketData:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 
 from common.domain.errors import TradewindsError
+from common.ports.sources import CoinSource
 from common.services.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -23,22 +25,21 @@ def refresh_sources(fleet: Fleet) -> dict[str, str]:
     A source that fails is logged and leaves what it told before: nothing that trades waits for it.
     """
     told: dict[str, str] = {}
-    for name, refresh in (("coins", refresh_coins), ("mood", refresh_mood)):
+    every = [(source.name, partial(refresh_coins, fleet, source)) for source in fleet.coins]
+    for name, refresh in (*every, ("mood", partial(refresh_mood, fleet))):
         try:
-            told[name] = refresh(fleet)
+            told[name] = refresh()
         except TradewindsError as error:
-            log.warning("%s were not refreshed: %s", name, error)
+            log.warning("%s was not refreshed: %s", name, error)
             told[name] = str(error)
     return told
 
 
-def refresh_coins(fleet: Fleet) -> str:
-    """Keep the largest coins as the aggregator sees them now."""
-    if fleet.coins is None:
-        return "not set"
-    coins = fleet.coins.coins(COINS)
+def refresh_coins(fleet: Fleet, source: CoinSource) -> str:
+    """Keep the largest coins as `source` sees them now."""
+    coins = source.coins(COINS)
     with fleet.store.unit_of_work(None) as uow:
-        uow.coins.replace(fleet.coins.name, coins)
+        uow.coins.replace(source.name, coins)
         uow.commit()
     return f"{len(coins)} coins"
 

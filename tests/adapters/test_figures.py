@@ -10,8 +10,8 @@ import pytest
 
 from common.adapters.ccxt_venue import CcxtFigures, CcxtMarketData, Connection, capability
 from common.adapters.clock import FollowedClock
-from common.adapters.public_sources import CoinGecko, FearGreedIndex
-from common.domain.errors import NotFound, Transient
+from common.adapters.public_sources import CoinGecko, CoinMarketCap, FearGreedIndex
+from common.domain.errors import NotFound, Permanent, Transient
 from common.domain.market import InstrumentStatus
 from common.domain.sources import coin_of, coins_by_symbol, deviation_bps
 from common.ports.sources import CoinSource, MarketFigures, MoodSource
@@ -84,6 +84,14 @@ def test_coins_cost_what_the_venue_says_until_a_fault_makes_them(
     assert other is not None
     assert deviation_bps(last, same.price) < 200 < deviation_bps(last, other.price)
     assert [coin.symbol for coin in source.coins(1)] == ["BTC"]
+
+
+def test_both_aggregators_tell_of_the_same_coins(practice: SimulatorProcess, clock: FollowedClock) -> None:
+    gecko, cap = CoinGecko(practice.url, clock).coins(2), CoinMarketCap(practice.url, clock, "a key").coins(2)
+    assert [coin.symbol for coin in cap] == [coin.symbol for coin in gecko] == ["BTC", "SOL"]
+    assert all(deviation_bps(ours.price, theirs.price) < 50 for ours, theirs in zip(cap, gecko, strict=True))
+    with pytest.raises(Permanent, match="API key missing"):
+        CoinMarketCap(practice.url, clock, "").coins(1)
 
 
 def test_a_rate_limit_of_the_aggregator_is_transient(practice: SimulatorProcess, clock: FollowedClock) -> None:

@@ -1,4 +1,4 @@
-"""CoinGecko and the fear-and-greed index over the wire: read as published, bounded, and errors in our words."""
+"""CoinGecko, CoinMarketCap and the fear-and-greed index over the wire: read as published, bounded, and errors in our words."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from common.adapters.public_sources import CoinGecko, FearGreedIndex, asking
+from common.adapters.public_sources import CoinGecko, CoinMarketCap, FearGreedIndex, asking
 from common.domain.errors import Permanent, Transient
 from tests.adapters.scripted_server import Answer, Request, ScriptedServer
 from tests.clocks import ManualClock
 
-MARKETS, FNG = "/api/v3/coins/markets", "/fng/"
+MARKETS, LISTINGS, FNG = "/api/v3/coins/markets", "/v1/cryptocurrency/listings/latest", "/fng/"
 SECRET = "CG-key-of-a-test"
 
 
@@ -72,6 +72,39 @@ def test_a_coin_without_a_price_is_left_out_and_one_without_the_rest_is_not(
     (coin,) = CoinGecko(server.url, clock).coins(10)
     assert (coin.coin, coin.occurred_at) == ("bare", clock.now())
     assert coin.market_cap == coin.volume == 0
+
+
+def listed(slug: str = "bitcoin", **quote: Any) -> dict[str, Any]:
+    """A row as CoinMarketCap documents it."""
+    told = {
+        "price": 9283.92, "volume_24h": 7155680000, "percent_change_24h": 0.518894, "market_cap": 158055024432,
+        "last_updated": "2024-08-09T22:53:32.000Z",
+    }  # fmt: skip
+    return {"id": 1, "name": slug.title(), "symbol": slug[:3], "slug": slug, "quote": {"USD": told | quote}}
+
+
+def test_listings_are_asked_for_with_the_key_and_read_with_their_digits(
+    server: ScriptedServer, clock: ManualClock
+) -> None:
+    rows = [listed(price=0.00001234), listed("none", price=None), listed("bare", market_cap=None, last_updated=None)]
+    server.on("GET", LISTINGS, Answer(body={"status": {"error_code": 0}, "data": rows}))
+    coin, bare = CoinMarketCap(server.url + "/", clock, SECRET).coins(10)
+    assert (coin.source, coin.coin, coin.symbol) == ("coinmarketcap", "bitcoin", "BIT")
+    assert [coin.price, coin.market_cap, coin.volume] == [Decimal("0.00001234"), 158055024432, 7155680000]
+    assert coin.occurred_at == datetime(2024, 8, 9, 22, 53, 32, tzinfo=UTC)
+    assert bare.market_cap == 0
+    assert bare.occurred_at == clock.now()
+    (request,) = server.asked("GET", LISTINGS)
+    assert request.query == {"start": "1", "limit": "10", "convert": "USD", "sort": "market_cap"}
+    assert request.headers["x-cmc_pro_api_key"] == SECRET
+
+
+def test_a_key_that_is_refused_is_permanent_and_not_told(server: ScriptedServer, clock: ManualClock) -> None:
+    said = {"status": {"error_code": 1001, "error_message": "This API Key is invalid."}}
+    server.on("GET", LISTINGS, Answer(401, said))
+    with pytest.raises(Permanent, match="This API Key is invalid") as refusal:
+        CoinMarketCap(server.url, clock, SECRET).coins(1)
+    assert SECRET not in str(refusal.value)
 
 
 def test_the_index_is_read_as_it_is_published(server: ScriptedServer) -> None:

@@ -97,7 +97,7 @@ def test_candidates_are_ranked_now_and_read_later(environ: dict[str, str]) -> No
     assert told(environ, "data", "candidates")["pool"] == ["BTC/USDT:USDT", "ETH/USDT:USDT"]
     ranked = told(environ, "data", "candidates", "--refresh")
     assert "BTC/USDT:USDT" in ranked["pool"]
-    assert ranked["sources"]["coins"] == "2 coins"
+    assert ranked["sources"]["coingecko"] == "2 coins"
     assert told(environ, "data", "candidates")["pool"] == ranked["pool"]
 
 

@@ -54,12 +54,13 @@ class Almanac:
     fails: Exception | None = None
     asked: list[int] = field(default_factory=list)
     name: str = "coingecko"
+    cap: Decimal = Decimal(10) ** 9
 
     def coins(self, count: int) -> Sequence[Coin]:
         if self.fails:
             raise self.fails
         return [
-            Coin(self.name, symbol.lower(), symbol, Decimal(price), Decimal(10) ** 9, Decimal(1), NOON)
+            Coin(self.name, symbol.lower(), symbol, Decimal(price), self.cap, Decimal(1), NOON)
             for symbol, price in self.prices.items()
         ]
 
@@ -80,7 +81,7 @@ def board(world: World) -> Board:
 def almanac(world: World) -> Almanac:
     """An aggregator that agrees with the venue."""
     almanac = Almanac({"SOL": "100", "ADA": "100"})
-    world.fleet.coins = world.fleet.mood = almanac
+    world.fleet.coins, world.fleet.mood = [almanac], almanac
     return almanac
 
 
@@ -209,12 +210,23 @@ def test_what_names_no_pool_is_refused(world: World, name: str) -> None:
 
 
 def test_sources_that_are_not_set_are_not_asked(world: World) -> None:
-    assert refresh_sources(world.fleet) == {"coins": "not set", "mood": "not set"}
+    assert refresh_sources(world.fleet) == {"mood": "not set"}
 
 
 def test_a_source_that_fails_does_not_keep_the_other_from_being_asked(world: World, almanac: Almanac) -> None:
     almanac.fails, almanac.days = Transient("no answer"), [Mood(NOON, 40, "Fear")]
-    assert refresh_sources(world.fleet) == {"coins": "no answer", "mood": "1 days"}
+    assert refresh_sources(world.fleet) == {"coingecko": "no answer", "mood": "1 days"}
+
+
+def test_every_source_of_coins_is_asked_and_the_largest_of_a_symbol_counts(
+    world: World, board: Board, almanac: Almanac
+) -> None:
+    other = Almanac({"SOL": "150"}, name="coinmarketcap", cap=Decimal(10) ** 10)
+    almanac.prices = {"SOL": "100"}
+    world.fleet.coins = [almanac, other]
+    assert refresh_sources(world.fleet) == {"coingecko": "1 coins", "coinmarketcap": "1 coins", "mood": "0 days"}
+    assert refresh_candidates(world.fleet, VENUE).pool == (ADA,)
+    assert [item.source for item in list_findings(world.fleet, VENUE)] == ["coinmarketcap"]
 
 
 def test_the_index_is_asked_for_from_its_last_known_day_on(world: World, almanac: Almanac) -> None:

@@ -1,6 +1,7 @@
-"""Public sources beside the venues: CoinGecko's coins and alternative.me's fear-and-greed index."""
+"""Public sources beside the venues: coins of CoinGecko and CoinMarketCap, and alternative.me's fear-and-greed index."""
 
 from common.adapters.public_sources.coingecko import CoinGecko
+from common.adapters.public_sources.coinmarketcap import CoinMarketCap
 from common.adapters.public_sources.fear_greed import FearGreedIndex
 
-__all__ = ["CoinGecko", "FearGreedIndex"]
+__all__ = ["CoinGecko", "CoinMarketCap", "FearGreedIndex"]
