@@ -74,7 +74,7 @@ class Policy:
     retry_max_s: float = 30.0
     defect_attempts_max: int = 5
     relay_grace_s: float = 1.0
-    relay_quiet_s: float = 3.0
+    relay_quiet_s: float = 1.5
     relay_batch: int = 500
     overlap: timedelta = timedelta(minutes=5)
     memory: timedelta = timedelta(days=3)
