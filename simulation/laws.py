@@ -26,6 +26,9 @@ NAKED_MOST = timedelta(seconds=10)
 CLOCKS_APART = timedelta(seconds=8)
 """Processes read the clock a little wrongly, and a visit may be held up in its middle."""
 
+DEFECT = "DEFECT"
+"""What is broken when a service raises what it should not."""
+
 ROUNDING = Decimal("1.03")
 """Between the price risk reckoned with and the price that was paid lie a few seconds."""
 

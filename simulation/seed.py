@@ -11,7 +11,7 @@ from simulation.books import audit_digest, check_books, check_heard
 from simulation.database import Database
 from simulation.doors import Errand
 from simulation.hub import KillPoint
-from simulation.laws import Violation
+from simulation.laws import DEFECT, Violation
 from simulation.world import World
 
 LENGTHS_S = (105.0, 105.0, 165.0)
@@ -53,7 +53,7 @@ class _Listener(logging.Handler):
         self.world.hub.note(f"log: {text}")
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            self.world.laws.broken("DEFECT", text, f"{type(error).__name__}: {error}")
+            self.world.laws.broken(DEFECT, text, f"{type(error).__name__}: {error}")
         if "canary" in text:
             self.world.laws.broken("I14", "log", text)
 

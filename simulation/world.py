@@ -34,7 +34,7 @@ from simulation.clock import START, GlassVault, SeededIds, Silence, SkewedClock,
 from simulation.database import Database
 from simulation.doors import AdvisorDoor, BusDoor, Draw, Errand, MarketDoor, StoreDoor, VenueDoor
 from simulation.hub import Actor, Chances, Crash, Hub, KillPoint
-from simulation.laws import Laws
+from simulation.laws import DEFECT, Laws
 from simulation.strategy import NAME
 from simulation.stream import Ears, Wires
 from simulation.venue import AccountDoor, Character, Resting, VirtualVenue
@@ -281,7 +281,7 @@ class World:
         except TradewindsError as error:
             self.hub.note(f"left to the next tick: {error}")
         except Exception as error:  # noqa: BLE001 - whatever else a service lets out is a defect of ours, and a finding.
-            self.laws.broken("DEFECT", self.hub.serving, f"{type(error).__name__}: {error}")
+            self.laws.broken(DEFECT, self.hub.serving, f"{type(error).__name__}: {error}")
 
     def _tick(self, fleet: Fleet, errand: Errand) -> object:
         if errand.name == "signal.schedule":

@@ -96,7 +96,7 @@ def terminal_first() -> None:
     """Believe the venue's status without looking at the fills."""
     original = learn.learn_order
 
-    def learn_order(uow: Any, order: Any, seen: Any, now: Any) -> Any:
-        return original(uow, order, replace(seen, filled_quantity=order.filled_quantity), now)
+    def learn_order(fleet: Any, uow: Any, order: Any, seen: Any) -> Any:
+        return original(fleet, uow, order, replace(seen, filled_quantity=order.filled_quantity))
 
     swap(original, learn_order)
