@@ -119,7 +119,7 @@ class Audit:
             "prevs": prevs,
             "hashes": hashes,
         }
-        self._session.execute(_APPEND[self._table], tenant | columns | {"seq": seq + len(entries), "hash": last})
+        self._session.changed(_APPEND[self._table], tenant | columns | {"seq": seq + len(entries), "hash": last})
 
     def verify(self) -> int:
         """How many entries the whole chain has; raises Permanent naming the first link that does not hold."""

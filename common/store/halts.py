@@ -108,7 +108,7 @@ class Halts:
 
     def list(self) -> builtins.list[Halt]:
         """Every halt in force that this context can see, oldest first."""
-        rows = self._session.all(_LIST)
+        rows = self._session.all(_LIST, {})
         return [HALT.value(row) for row in rows]
 
     def use_nonce(self, nonce: str, now: datetime) -> bool:

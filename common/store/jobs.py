@@ -156,7 +156,7 @@ class Jobs:
 
     def postpone(self, job: Job, available_at: datetime, error: str) -> None:
         """Leave a claimed job pending until `available_at`."""
-        self._session.execute(_POSTPONE, {"id": job.id, "available_at": available_at, "error": error})
+        self._session.changed(_POSTPONE, {"id": job.id, "available_at": available_at, "error": error})
 
     def due(self, now: datetime, older_than: datetime, limit: int, quiet: timedelta = timedelta(0)) -> list[JobRef]:
         """Pending jobs of all tenants that were available at `older_than`, or whose time is over; oldest first.

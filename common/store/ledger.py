@@ -5,11 +5,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, Update, bindparam, func, select, text, update
+from sqlalchemy import Select, Table, bindparam, func, select, text
 
 from common.domain.decision import Decision, DecisionOutcome
 from common.domain.fill import Fill, Funding
@@ -178,12 +177,7 @@ class Orders:
 
 def _save(session: Session, table: Table, row: dict[str, Any]) -> bool:
     values: Mapping[str, Any] = {name: value for name, value in row.items() if name not in {"id", "tenant_id"}}
-    return session.changed(_next_version(table), {**values, "of": row["id"], "before": row["version"] - 1}) == 1
-
-
-@cache
-def _next_version(table: Table) -> Update:
-    return update(table).where(table.c.id == bindparam("of"), table.c.version == bindparam("before"))
+    return session.change(table, values, id=row["id"], version=row["version"] - 1) == 1
 
 
 class Fills:

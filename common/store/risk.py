@@ -224,7 +224,7 @@ class Risk:
     def raise_peak(self, account_id: UUID, equity: Decimal) -> None:
         """Remember `equity` if it is the highest seen since the last cool-down."""
         statement = "UPDATE account_risk SET peak_equity = :equity WHERE account_id = :id AND peak_equity < :equity"
-        self._session.execute(statement, {"id": account_id, "equity": equity})
+        self._session.changed(statement, {"id": account_id, "equity": equity})
 
 
 def _book(tenant: UUID, row: AnyRow, minimum_sample: int) -> Book:

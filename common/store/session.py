@@ -19,9 +19,11 @@ from sqlalchemy import (
     Select,
     Table,
     TextClause,
+    Update,
     bindparam,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -76,17 +78,26 @@ def matching(table: Table, *names: str, order: tuple[str, ...] = ()) -> Select[A
 
 
 class _Spelt:
-    """A statement as the driver wants it; its columns are known once it has been answered."""
+    """A statement as the driver wants it; its columns are known once it has been answered.
 
-    def __init__(self, statement: TextClause | Select[Any]) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
+    What writes gives the `names` it writes: what a column's type makes of a value (JSON of a mapping) is made here then.
+    """
+
+    def __init__(self, statement: TextClause | Select[Any] | Insert | Update, names: tuple[str, ...] = ()) -> None:
+        compiled = statement.compile(dialect=_DIALECT, column_keys=list(names) or None)
         self.sql = str(compiled)
         self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        makers = compiled._bind_processors.items() if names else ()  # noqa: SLF001 - as SQLAlchemy itself does.
+        # One maker for each value: several belong to tuples, which no column holds.
+        self._making = {name: make for name, make in makers if callable(make)}
         self._columns: SimpleResultMetaData | None = None
 
     def parameters(self, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """What is sent along: the statement's own constants and what was `given`."""
-        return self._constants | dict(given or {})
+        values = self._constants | dict(given or {})
+        for name, make in self._making.items():
+            values[name] = make(values[name])
+        return values
 
     def row(self, cursor: psycopg.Cursor[Any], values: tuple[Any, ...]) -> AnyRow:
         """`values` under the names of the columns that `cursor` tells."""
@@ -105,21 +116,27 @@ def _spelt(statement: str | Select[Any]) -> _Spelt:
 
 
 @cache
-def _insert(table: Table) -> Insert:
-    return insert(table)
+def _insert(table: Table, *names: str) -> _Spelt:
+    return _Spelt(insert(table), names)
 
 
 @cache
-def _insert_once(table: Table) -> Insert:
-    return insert(table).on_conflict_do_nothing()
+def _insert_once(table: Table, *names: str) -> _Spelt:
+    return _Spelt(insert(table).on_conflict_do_nothing(), names)
 
 
 @cache
-def _insert_or_replace(table: Table, *names: str) -> Insert:
+def _insert_or_replace(table: Table, *names: str) -> _Spelt:
     statement = insert(table)
     keys = [column.name for column in table.primary_key]
     rest = {name: statement.excluded[name] for name in names if name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+    return _Spelt(statement.on_conflict_do_update(index_elements=keys, set_=rest), names)
+
+
+@cache
+def _update(table: Table, names: tuple[str, ...], keys: tuple[str, ...]) -> _Spelt:
+    conditions = [table.c[key] == bindparam(f"its_{key}") for key in keys]
+    return _Spelt(update(table).where(*conditions), (*names, *(f"its_{key}" for key in keys)))
 
 
 class Session:
@@ -207,11 +224,11 @@ class Session:
 
     def add(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`; a second one with the same key raises Permanent."""
-        self.execute(_insert(table), row)
+        self._send(_insert(table, *row), row)
 
     def add_once(self, table: Table, row: Mapping[str, Any]) -> bool:
         """Insert `row` unless its key is taken; whether it was inserted."""
-        return self.changed(_insert_once(table), row) == 1
+        return self._send(_insert_once(table, *row), row).rowcount == 1
 
     def add_all_once(self, table: Table, rows: Sequence[Mapping[str, Any]], told: Column[Any]) -> list[Any]:
         """Insert those of `rows`, all of the same columns, whose key is not taken; returns column `told` of those inserted."""
@@ -224,9 +241,14 @@ class Session:
             )
         ]
 
+    def change(self, table: Table, row: Mapping[str, Any], **its: Any) -> int:
+        """Write `row` into those of `table` whose columns are as `its` says; how many there were."""
+        spelt = _update(table, tuple(row), tuple(its))
+        return self._send(spelt, {**row, **{f"its_{name}": value for name, value in its.items()}}).rowcount
+
     def put(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert `row`, or make the row with its primary key equal to it."""
-        self.execute(_insert_or_replace(table, *row), row)
+        self._send(_insert_or_replace(table, *row), row)
 
 
 def _plain(statement: str | Executable, parameters: Mapping[str, Any] | None) -> _Spelt | None:
