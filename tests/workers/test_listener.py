@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,26 @@ from kombu import Connection, Exchange, Queue
 from kombu.asynchronous.hub import Hub
 from kombu.transport.redis import Transport
 
-from common.adapters.embedded import EmbeddedValkey
+from common.adapters.embedded import EmbeddedValkey, ValkeyServer
 
 
 @pytest.fixture
 def listener(imported_app: Celery) -> Any:
     """The module, imported after the app has its settings."""
     return importlib.import_module("workers.listener")
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Callable[[], ValkeyServer]]:
+    """Starts the Valkey of this test, again and again at one place; the last one ends with the test, however it ends."""
+    home, started = EmbeddedValkey(tmp_path / "valkey", durable=False), list[ValkeyServer]()
+
+    def start() -> ValkeyServer:
+        started.append(home.start())
+        return started[-1]
+
+    yield start
+    started[-1].stop()
 
 
 def worker(listener: Any, asked_ago_s: float, *, is_answered: bool = False) -> Any:
@@ -44,8 +58,8 @@ def test_an_acknowledgement_that_fails_takes_up_no_room(listener: Any) -> None:
     assert window.can_consume()
 
 
-def test_a_frozen_broker_costs_no_place_in_the_window(listener: Any, tmp_path: Path) -> None:
-    server = EmbeddedValkey(tmp_path / "valkey", durable=False).start()
+def test_a_frozen_broker_costs_no_place_in_the_window(listener: Any, servers: Callable[[], ValkeyServer]) -> None:
+    server = servers()
     heard: list[Any] = []
     options = {"socket_timeout": 2}
     with (
@@ -59,18 +73,20 @@ def test_a_frozen_broker_costs_no_place_in_the_window(listener: Any, tmp_path: P
             producer.publish(number)
         connection.drain_events(timeout=5)
         os.kill(server.pid, signal.SIGSTOP)
-        with pytest.raises(connection.connection_errors, match="Timeout"):
-            heard[0].ack()
-        os.kill(server.pid, signal.SIGCONT)
+        try:
+            with pytest.raises(connection.connection_errors, match="Timeout"):
+                heard[0].ack()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
         assert isinstance(consumer.channel.qos, listener.Window)
         connection.drain_events(timeout=5)
         assert [message.payload for message in heard] == [0, 1]
-    server.stop()
 
 
-def test_a_connection_lost_while_it_lay_idle_does_not_end_the_asking(listener: Any, tmp_path: Path) -> None:
-    home = EmbeddedValkey(tmp_path / "valkey", durable=False)
-    server, hub = home.start(), Hub()
+def test_a_connection_lost_while_it_lay_idle_does_not_end_the_asking(
+    listener: Any, servers: Callable[[], ValkeyServer]
+) -> None:
+    server, hub = servers(), Hub()
     heard: list[int] = []
 
     def hear(body: int, message: Any) -> None:
@@ -84,14 +100,13 @@ def test_a_connection_lost_while_it_lay_idle_does_not_end_the_asking(listener: A
             consumer.consume()
         connection.transport.register_with_event_loop(connection.connection, hub)
         server.kill()
-        server = home.start()
+        servers()
         loop, deadline = hub.create_loop(), time.monotonic() + 20
         for number in range(3):
             connection.Producer(routing_key="tests").publish(number)
             while number not in heard and time.monotonic() < deadline:
                 next(loop)
     assert heard == [0, 1, 2]
-    server.stop()
 
 
 def test_channels_count_with_it(listener: Any) -> None:
