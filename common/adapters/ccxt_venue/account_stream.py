@@ -12,9 +12,9 @@ from typing import Any
 
 from common.adapters.ccxt_venue import parsing
 from common.adapters.ccxt_venue.capabilities import Capability
-from common.adapters.ccxt_venue.client import Connection, Quiet, connect
+from common.adapters.ccxt_venue.client import Connection, Quiet, connect, refuse_empty_listing
 from common.adapters.ccxt_venue.redaction import redact
-from common.domain.errors import TradewindsError, Transient
+from common.domain.errors import TradewindsError
 from common.ports.account_stream import AccountNews, Gap, GapCause, Hearer
 from common.ports.clock import Clock
 from common.ports.venue import Credentials, VenueFill, VenueOrder
@@ -139,9 +139,7 @@ class Markets:
         try:
             if self._source is None or clock.monotonic() - self._loaded_at > _MARKETS_FRESH_S:
                 await client.load_markets()
-                if not client.markets:
-                    # No venue lists nothing: believed, every name would be the venue's own for an hour.
-                    raise Transient("the venue answered an empty listing")
+                refuse_empty_listing(client)
                 self._source, self._loaded_at = client, clock.monotonic()
             else:
                 client.set_markets_from_exchange(self._source)

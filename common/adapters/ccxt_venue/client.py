@@ -204,16 +204,25 @@ def connect(
     return client
 
 
-def _load_markets(client: Any, before: Mapping[str, Any] | None) -> None:
-    """Let `client` read the venue's listing; raises Transient for an empty one, and `client` knows what was known before.
+def refuse_empty_listing(client: Any) -> None:
+    """Raise Transient when `client` was told of no market.
 
-    No venue lists nothing, so such an answer says nothing: believed, it would keep stops and exits from leaving for an hour.
+    No venue lists nothing, so such an answer says nothing: believed, it would keep stops and exits from leaving for an
+    hour, and every market would go by the venue's own name.
     """
-    client.load_markets(True)
     if not client.markets:
+        raise Transient("the venue answered an empty listing")
+
+
+def _load_markets(client: Any, before: Mapping[str, Any] | None) -> None:
+    """Let `client` read the venue's listing; raises Transient for an empty one, and `client` knows what was known before."""
+    client.load_markets(True)
+    try:
+        refuse_empty_listing(client)
+    except Transient:
         if before:
             client.set_markets([*before.values()], client.currencies)
-        raise Transient("the venue answered an empty listing")
+        raise
     _keep_delisted(client, before)
 
 
