@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
@@ -70,6 +70,12 @@ class Chances:
         """Chances of one seed: each kind of fault is off, rare or frequent, independently of the others."""
         drawn = {name: most * rng.choice((0.0, 0.3, 1.0)) for name, most in _MOST.items()}
         return cls(**{name: chance if name in kinds else 0.0 for name, chance in drawn.items()})
+
+    def at_most(self, names: Iterable[str], kinds: Sequence[str]) -> None:
+        """Raise the chances of `names` to their most, as far as they are of `kinds`."""
+        for name in names:
+            if name in kinds:
+                setattr(self, name, _MOST[name])
 
 
 _MOST = {

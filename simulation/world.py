@@ -55,6 +55,9 @@ POLICY = Policy(
     signal_expiry_candles=Decimal("1.5"),
 )
 
+TAKES_BACK = ("place", "cancel_race", "halt")
+"""Who means to kill a worker that takes an order back must see to it that there is one, filled in part, and one to halt."""
+
 OPENED_SHARE = 0.75
 """So many worlds begin with all books compared, the others with the first visits and comparisons under fire."""
 
@@ -115,7 +118,11 @@ class World:
         self.clock = VirtualClock(START)
         # Time enough to compare the books before the first candle closes.
         self.clock.advance(48)
-        self.hub = Hub(self.rng, self.clock, Chances.swarm(self.rng, kinds), aims)
+        chances = Chances.swarm(self.rng, kinds)
+        self._takes_back = any(point.service == "execution.cancel" for point in aims)
+        if self._takes_back:
+            chances.at_most(TAKES_BACK, kinds)
+        self.hub = Hub(self.rng, self.clock, chances, aims)
         name = f"venue{seed}"
         listed = [instrument(name, symbol) for symbol in SYMBOLS]
         self.venue = VirtualVenue(name, self.clock, self.rng, listed, Character.drawn(self.rng), seed)
@@ -367,6 +374,10 @@ class World:
         try:
             (halts.halt if verb == "halt" else halts.resume)(fleet, **wish)
             self.hub.note(f"{verb} {wish['scope']} {wish['subject']} done")
+            if self._takes_back and verb == "halt":
+                # An entry is not filled in part for long: who means to take it back does not wait for the next tick.
+                for errand in self.errands("position.tick"):
+                    self.bus.put(errand)
         except TradewindsError as error:
             self.hub.note(f"{verb} failed: {error}")
         self.hub.pause()

@@ -147,6 +147,13 @@ class Session:
         self.tenant_id = tenant_id
         self._cursor: psycopg.Cursor[Any] | None = None
 
+    def end(self) -> None:
+        """Give the connection back; what was not committed is not kept."""
+        # One that cannot even roll back is lost, and the server rolls back by itself. In failing to, the pool hears of the
+        # loss, and lets go of all connections that are as old.
+        with suppress(SQLAlchemyError):
+            self.connection.close()
+
     def tenant(self) -> UUID:
         """The tenant of this transaction; raises Permanent when it has none."""
         if self.tenant_id is None:
@@ -190,10 +197,6 @@ class Session:
         try:
             return self._driver_cursor().execute(spelt.sql, spelt.parameters(parameters))
         except psycopg.Error as error:
-            if self._cursor is not None and self._cursor.connection.broken:
-                # The pool learns of a lost connection by hearing of it, and lets go of all that are as old.
-                with suppress(SQLAlchemyError):
-                    self.connection.exec_driver_sql("SELECT 1")
             raise translated(error) from error
 
     def _driver_cursor(self) -> psycopg.Cursor[Any]:

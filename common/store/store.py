@@ -87,11 +87,13 @@ class Store:
             connection = self._engine.connect()
         except (SQLAlchemyError, psycopg.Error) as error:
             raise translated(error) from error
-        with connection:
-            session = Session(connection, None)
+        session = Session(connection, None)
+        try:
             session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             session.execute(f"SET LOCAL ROLE {RoleName.OPERATOR.value}")
             yield OperatorView(session)
+        finally:
+            session.end()
 
     @contextmanager
     def paper(self, tenant_id: UUID) -> Iterator[PaperBook]:

@@ -66,13 +66,8 @@ class UnitOfWork:
 
     def _end(self) -> None:
         session, self._session = self._session, None
-        if session is None:
-            return
-        try:
-            session.connection.close()
-        except SQLAlchemyError:
-            # A connection that cannot even roll back is given up: the server rolls back by itself.
-            session.connection.invalidate()
+        if session is not None:
+            session.end()
 
     @property
     def session(self) -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any, cast
@@ -9,10 +10,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from common.adapters.embedded import EmbeddedPostgres
 from common.domain.errors import InvalidInput, OutcomeUnknown, Permanent, TradewindsError, Transient
-from common.store import RoleName, Store, Timeouts, migrate
+from common.store import RoleName, Store, Timeouts, UnitOfWork, migrate
 from tests.clocks import NOON
 from tests.servers import Database
 from tests.store.world import World, advice, signal
@@ -23,6 +25,14 @@ Connection = psycopg.Connection[Any]
 def kill(root: Connection, uow: Any) -> None:
     """Cut the connection of an open unit of work, from the server's side."""
     root.execute("SELECT pg_terminate_backend(%s, 5000)", [uow.session.scalar("SELECT pg_backend_pid()")])
+
+
+def kill_all(root: Connection) -> None:
+    """Cut every connection of the store."""
+    root.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = 'tradewinds_app'"
+    )
 
 
 def test_an_empty_tenant_is_not_a_tenant(store: Store) -> None:
@@ -71,12 +81,42 @@ def test_a_unit_that_raises_keeps_nothing(store: Store) -> None:
         assert uow.signals.get(signal().id) is None
 
 
-def test_a_connection_lost_in_the_middle_is_worth_another_try(store: Store, root: Connection) -> None:
-    with store.unit_of_work(None) as uow:
-        kill(root, uow)
-        with pytest.raises(Transient):
-            uow.signals.add(signal())
+def _writes(uow: UnitOfWork) -> None:
+    uow.signals.add(signal())
+
+
+def _asks_sqlalchemy(uow: UnitOfWork) -> None:
+    uow.session.execute(text("SELECT 1"))
+
+
+def _reads_bytes(uow: UnitOfWork) -> None:
+    uow.candles.arrays("binance", ["BTC/USDT"], "1m", NOON, 10)
+
+
+@pytest.mark.parametrize("use", [_writes, _asks_sqlalchemy, _reads_bytes])
+def test_a_connection_lost_in_the_middle_is_worth_another_try(
+    store: Store, root: Connection, use: Callable[[UnitOfWork], None]
+) -> None:
+    def lose() -> None:
+        with store.unit_of_work(None) as uow:
+            kill(root, uow)
+            use(uow)
+
+    with pytest.raises(Transient):
+        lose()
     store.ping()
+
+
+def test_a_view_of_all_tenants_that_loses_its_connection_is_worth_another_try(store: Store, root: Connection) -> None:
+    def lose() -> None:
+        with store.operator() as view:
+            kill_all(root)
+            view.subscriptions()
+
+    with pytest.raises(Transient):
+        lose()
+    with store.operator() as view:
+        assert not view.subscriptions()
 
 
 def test_a_connection_lost_at_commit_leaves_the_outcome_unknown(store: Store, root: Connection) -> None:
@@ -91,27 +131,28 @@ def test_a_connection_lost_at_commit_leaves_the_outcome_unknown(store: Store, ro
 def test_connections_that_died_in_the_pool_cost_one_try(store: Store, root: Connection, books: Database) -> None:
     with store.unit_of_work(None), store.unit_of_work(None):
         store.ping()
-    root.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename = 'tradewinds_app'"
-    )
+    kill_all(root)
     with pytest.raises(Transient):
         store.ping()
     for _ in range(3):
         store.ping()
 
 
-def test_the_pool_hears_of_dead_connections_from_the_driver_too(store: Store, root: Connection) -> None:
+def _lists_accounts(uow: UnitOfWork) -> None:
+    uow.accounts.list()
+
+
+@pytest.mark.parametrize("use", [_lists_accounts, _reads_bytes])
+def test_the_pool_hears_of_dead_connections_from_the_driver_too(
+    store: Store, root: Connection, use: Callable[[UnitOfWork], None]
+) -> None:
     def look() -> None:
         with store.unit_of_work(uuid4()) as uow:
-            uow.accounts.list()
+            use(uow)
 
     with store.unit_of_work(None), store.unit_of_work(None):
         look()
-    root.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename = 'tradewinds_app'"
-    )
+    kill_all(root)
     with pytest.raises(Transient):
         look()
     for _ in range(3):
