@@ -139,20 +139,22 @@ class BusDoor:
 
 # What is filled in part is hardest to take back: it comes about more often than the rest.
 _PLACE_FAULTS = (*PlaceFault, PlaceFault.PARTIAL, PlaceFault.PARTIAL)
+_TO_TAKE_BACK = (*PlaceFault, *[PlaceFault.PARTIAL] * 24)
 
 
 class Draw(FaultDraw):
     """The venue's dice, thrown by the hub so that they are counted and end with the healing."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, *, takes_back: bool = False) -> None:
         self._hub = hub
+        self._fates = _TO_TAKE_BACK if takes_back else _PLACE_FAULTS
 
     def place(self) -> PlaceFault | None:
         """The fate of one placement."""
         hub = self._hub
         if hub.is_healed or hub.rng.random() >= hub.chances.place:
             return None
-        fault = hub.rng.choice(_PLACE_FAULTS)
+        fault = hub.rng.choice(self._fates)
         hub.count(f"place_{fault}")
         return fault
 

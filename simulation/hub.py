@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
@@ -71,11 +71,10 @@ class Chances:
         drawn = {name: most * rng.choice((0.0, 0.3, 1.0)) for name, most in _MOST.items()}
         return cls(**{name: chance if name in kinds else 0.0 for name, chance in drawn.items()})
 
-    def at_most(self, names: Iterable[str], kinds: Sequence[str]) -> None:
-        """Raise the chances of `names` to their most, as far as they are of `kinds`."""
-        for name in names:
-            if name in kinds:
-                setattr(self, name, _MOST[name])
+    def take_back(self, kinds: Sequence[str]) -> None:
+        """What is left to chance elsewhere is nearly certain: entries filled in part, halts, and fills before a cancel."""
+        for name, chance in _TO_TAKE_BACK.items():
+            setattr(self, name, chance if name in kinds else 0.0)
 
 
 _MOST = {
@@ -98,6 +97,8 @@ _MOST = {
     "beat": 0.35,
     "clock_jump": 0.02,
 }
+
+_TO_TAKE_BACK = {"place": 0.8, "cancel_race": 0.8, "halt": 0.1, "lag": 0.0}
 
 
 @dataclass(slots=True)

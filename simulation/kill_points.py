@@ -52,13 +52,22 @@ TURNS = 4
 """A seed aims at one in so many points of its side, and every other seed at all that few come by."""
 
 _ALL = tuple(sorted(KILL_POINTS))
+_RINGS_OF_CANCEL = frozenset(point for point in KILL_POINTS if point.service == "execution.cancel" and point.door == "bus.ring")
 
 
 def aims(seed: int) -> frozenset[KillPoint]:
     """Where `seed` kills on purpose, once each: at some points in their turn, and every other time wherever few come by.
 
-    One side of all doors is meant: who was killed before a door does not reach the other side of it.
+    One side of all doors is meant: who was killed before a door does not reach the other side of it. A seed that takes
+    back spares everybody on the long way to the one door that no other seed comes by.
     """
     number, side = seed // 2, Moment.BEFORE if seed % 2 else Moment.AFTER
+    if takes_back(seed):
+        return frozenset(point for point in _RINGS_OF_CANCEL if point.moment is side)
     turn = {point for place, point in enumerate(_ALL) if place // 2 % TURNS == number % TURNS}
     return frozenset(point for point in turn | (RARE if number % 2 else set()) if point.moment is side)
+
+
+def takes_back(seed: int) -> bool:
+    """Whether `seed` brings about what there is to take back: entries that stay filled in part, and halts that cancel them."""
+    return seed // 2 % 8 == TURNS

@@ -151,7 +151,11 @@ class Watch:
 
 
 class VirtualVenue:
-    """Public side (ports.venue.MarketData) and ledger. `lag` is the chance that something stays hidden for a while."""
+    """Public side (ports.venue.MarketData) and ledger.
+
+    `lag` is the chance that something stays hidden for a while; what is filled in part stays so for at most one of
+    `partial_s_most` seconds.
+    """
 
     def __init__(
         self,
@@ -171,6 +175,7 @@ class VirtualVenue:
         self.accounts: dict[UUID, VirtualAccount] = {}
         self.in_flight: list[InFlight] = []
         self.lag = 0.0
+        self.partial_s_most = (8.0, 40.0)
         self.frozen_at: datetime | None = None
         self.watch = Watch()
         self._number = 0
@@ -264,7 +269,7 @@ class VirtualVenue:
         if intent.type is OrderType.MARKET:
             self._execute(account, order, intent.quantity * share)
             if order.is_open:
-                order.changes_at = now + timedelta(seconds=self.rng.uniform(0.5, self.rng.choice((8.0, 40.0))))
+                order.changes_at = now + timedelta(seconds=self.rng.uniform(0.5, self.rng.choice(self.partial_s_most)))
                 order.changes_to = self.rng.choice((OrderStatus.FILLED, OrderStatus.FILLED, OrderStatus.EXPIRED))
         return order
 

@@ -34,6 +34,7 @@ from simulation.clock import START, GlassVault, SeededIds, Silence, SkewedClock,
 from simulation.database import Database
 from simulation.doors import AdvisorDoor, BusDoor, Draw, Errand, MarketDoor, StoreDoor, VenueDoor
 from simulation.hub import Actor, Chances, Crash, Hub, KillPoint
+from simulation.kill_points import takes_back
 from simulation.laws import DEFECT, Laws
 from simulation.strategy import NAME
 from simulation.stream import Ears, Wires
@@ -54,9 +55,6 @@ POLICY = Policy(
     # Half a candle longer than usual: what lost its message gets through more often, and some still comes too late.
     signal_expiry_candles=Decimal("1.5"),
 )
-
-TAKES_BACK = ("place", "cancel_race", "halt")
-"""Who means to kill a worker that takes an order back must see to it that there is one, filled in part, and one to halt."""
 
 OPENED_SHARE = 0.75
 """So many worlds begin with all books compared, the others with the first visits and comparisons under fire."""
@@ -119,18 +117,21 @@ class World:
         # Time enough to compare the books before the first candle closes.
         self.clock.advance(48)
         chances = Chances.swarm(self.rng, kinds)
-        self._takes_back = any(point.service == "execution.cancel" for point in aims)
-        if self._takes_back:
-            chances.at_most(TAKES_BACK, kinds)
+        # A seed that means to kill whoever takes an order back sees to it that there is one.
+        self.takes_back = bool(aims) and takes_back(seed)
+        if self.takes_back:
+            chances.take_back(kinds)
         self.hub = Hub(self.rng, self.clock, chances, aims)
         name = f"venue{seed}"
         listed = [instrument(name, symbol) for symbol in SYMBOLS]
         self.venue = VirtualVenue(name, self.clock, self.rng, listed, Character.drawn(self.rng), seed)
         self.venue.lag = self.hub.chances.lag
+        if self.takes_back:
+            self.venue.partial_s_most = (90.0,)
         self.laws = Laws(self.hub, self.venue)
         self.venue.watch = self.laws
         self.bus = BusDoor(self.hub)
-        self._draw = Draw(self.hub)
+        self._draw = Draw(self.hub, takes_back=self.takes_back)
         self._ids = SeededIds(self.rng)
         self._vault = GlassVault()
         self._market = MarketDoor(self.venue, self.hub)
@@ -323,7 +324,8 @@ class World:
         self.wires.notice()
         for beat in self._beats:
             self._ring(beat)
-        if self.hub.happens("halt", name="kill_switch"):
+        # A halt before there is anything to take back would only prevent it.
+        if not self.takes_back and self.hub.happens("halt", name="kill_switch"):
             self._orders.append(self._kill_switch())
         # Nothing is harder to take back than an entry that is filled in part.
         if self._half_filled() and self.hub.happens("halt", 4.0, "kill_switch"):
@@ -374,8 +376,8 @@ class World:
         try:
             (halts.halt if verb == "halt" else halts.resume)(fleet, **wish)
             self.hub.note(f"{verb} {wish['scope']} {wish['subject']} done")
-            if self._takes_back and verb == "halt":
-                # An entry is not filled in part for long: who means to take it back does not wait for the next tick.
+            if self.takes_back:
+                # An entry is not filled in part for long: its account is looked at at once.
                 for errand in self.errands("position.tick"):
                     self.bus.put(errand)
         except TradewindsError as error:
