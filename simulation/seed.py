@@ -17,9 +17,6 @@ from simulation.world import World
 LENGTHS_S = (105.0, 105.0, 165.0)
 """How long everything goes wrong: until well after one candle has closed, or two; what follows from an outcome needs the second."""
 
-PACES = (0.03, 0.06, 0.12)
-"""How likely time passes at a turn."""
-
 STEPS_MOST = 1_200
 ROUNDS_MOST = 40
 IN_DOUBT_S = 33.0
@@ -103,13 +100,15 @@ def _deeds(world: World) -> Counter[str]:
 
 def _trouble(world: World) -> None:
     hub, rng = world.hub, world.rng
-    pace = rng.choice(PACES)
+    pace = rng.choice((0.03, 0.06, 0.12))
     hub.switching = rng.choice((0.2, 0.5, 1.0))
     length = rng.choice(LENGTHS_S)
     if world.takes_back:
-        pace, length = PACES[0], LENGTHS_S[-1]
+        length = LENGTHS_S[-1]
     world.pass_time()
     while world.clock.monotonic() < length and hub.steps < STEPS_MOST and not world.laws.violations:
+        if world.takes_back and hub.killed & hub.aims:
+            return
         if rng.random() < pace or not hub.turn():
             world.pass_time()
 

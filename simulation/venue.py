@@ -175,7 +175,7 @@ class VirtualVenue:
         self.accounts: dict[UUID, VirtualAccount] = {}
         self.in_flight: list[InFlight] = []
         self.lag = 0.0
-        self.partial_s_most = (8.0, 40.0)
+        self.partial_s_most: tuple[float, ...] = (8.0, 40.0)
         self.frozen_at: datetime | None = None
         self.watch = Watch()
         self._number = 0

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, literal, select, tuple_
+from sqlalchemy import Select, bindparam, func, literal, select, tuple_
 
 from common.domain.blunder import BlunderLabel, Evidence, Grade, Review, Reviewed
 from common.domain.codec import decode, encode
@@ -179,6 +179,22 @@ def _review(row: AnyRow) -> Review:
     return Review(tuple(BlunderLabel(label) for label in row.labels), row.severity, Grade(row.grade))
 
 
+_CLOSED = tables.positions.c.closed_at.is_not(None)
+_CLOSED_LAST_FIRST = (tables.positions.c.closed_at.desc(), tables.positions.c.id)
+
+_LAST_OVERALL = select(tables.positions).where(_CLOSED).order_by(*_CLOSED_LAST_FIRST).limit(bindparam("limit"))
+_LAST_OF_INSTRUMENT = _LAST_OVERALL.where(tables.positions.c.instrument == bindparam("instrument"))
+
+
+def _last_by_instrument() -> Select[Any]:
+    rank = func.row_number().over(partition_by=tables.positions.c.instrument, order_by=_CLOSED_LAST_FIRST).label("rank")
+    ranked = select(tables.positions, rank).where(_CLOSED).subquery()
+    return select(ranked).where(ranked.c.rank <= bindparam("limit")).order_by(ranked.c.closed_at.desc(), ranked.c.id)
+
+
+_LAST_BY_INSTRUMENT = _last_by_instrument()
+
+
 class Recent:
     """The last closed positions of a tenant, over all its accounts."""
 
@@ -187,25 +203,15 @@ class Recent:
 
     def overall(self, limit: int) -> list[Position]:
         """The last `limit`, those closed last first."""
-        table = tables.positions
-        statement = select(table).where(table.c.closed_at.is_not(None)).order_by(table.c.closed_at.desc(), table.c.id)
-        return [POSITION.value(row) for row in self._session.all(statement.limit(limit))]
+        return self._all(_LAST_OVERALL, limit=limit)
 
     def of_instrument(self, instrument: str, limit: int) -> list[Position]:
         """The last `limit` on `instrument`, those closed last first."""
-        table = tables.positions
-        closed = and_(table.c.instrument == instrument, table.c.closed_at.is_not(None))
-        statement = select(table).where(closed).order_by(table.c.closed_at.desc(), table.c.id)
-        return [POSITION.value(row) for row in self._session.all(statement.limit(limit))]
+        return self._all(_LAST_OF_INSTRUMENT, instrument=instrument, limit=limit)
 
     def by_instrument(self, limit: int) -> list[Position]:
         """The last `limit` on every instrument, those closed last first."""
-        table = tables.positions
-        rank = (
-            func.row_number()
-            .over(partition_by=table.c.instrument, order_by=(table.c.closed_at.desc(), table.c.id))
-            .label("rank")
-        )
-        ranked = select(table, rank).where(table.c.closed_at.is_not(None)).subquery()
-        statement = select(ranked).where(ranked.c.rank <= limit).order_by(ranked.c.closed_at.desc(), ranked.c.id)
-        return [POSITION.value(row) for row in self._session.all(statement)]
+        return self._all(_LAST_BY_INSTRUMENT, limit=limit)
+
+    def _all(self, statement: Select[Any], **given: Any) -> list[Position]:
+        return [POSITION.value(row) for row in self._session.all(statement, given)]

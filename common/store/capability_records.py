@@ -9,7 +9,7 @@ from sqlalchemy import select
 from common.domain.capability import CapabilityRecord, CaseOutcome, CaseResult
 from common.domain.codec import encode
 from common.store import tables
-from common.store.session import AnyRow, Session
+from common.store.session import AnyRow, Session, matching
 
 
 class CapabilityRecords:
@@ -36,8 +36,7 @@ class CapabilityRecords:
 
     def get(self, venue: str, mode: str) -> CapabilityRecord | None:
         """The record of that mode, if the venue was ever probed in it."""
-        table = tables.capability_records
-        row = self._session.first(select(table).where(table.c.venue == venue, table.c.mode == mode))
+        row = self._session.first(matching(tables.capability_records, "venue", "mode"), {"venue": venue, "mode": mode})
         return None if row is None else _value(row)
 
     def is_passing(self, venue: str) -> bool:

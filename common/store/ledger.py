@@ -16,7 +16,7 @@ from common.domain.order import IN_DOUBT, Order, OrderRole, OrderStatus
 from common.domain.position import Position
 from common.store import tables
 from common.store.codecs import DECISION, FILL, FUNDING, ORDER, POSITION
-from common.store.session import Session, matching
+from common.store.session import Session, matching, quoted_array
 
 _OLDEST_ORDER_FIRST = ("created_at", "id")
 _OLDEST_FILL_FIRST = ("occurred_at", "trade_id")
@@ -44,6 +44,8 @@ _POSITION_HELD_AT = (
     .order_by(tables.positions.c.opened_at.desc(), tables.positions.c.id)
     .limit(1)
 )
+
+_KNOWN_FILLS = "SELECT trade_id FROM fills WHERE account_id = :account AND trade_id = ANY (CAST(:ids AS text[]))"
 
 _LAST_FILL = select(func.max(tables.fills.c.occurred_at)).where(
     tables.fills.c.account_id == bindparam("account_id"), tables.fills.c.instrument == bindparam("instrument")
@@ -192,9 +194,10 @@ class Fills:
 
     def known(self, account_id: UUID, trade_ids: Collection[str]) -> set[str]:
         """Those of `trade_ids` that the account has booked."""
-        table = tables.fills
-        condition = (table.c.account_id == account_id) & table.c.trade_id.in_(sorted(trade_ids))
-        return {row.trade_id for row in self._session.all(select(table.c.trade_id).where(condition))}
+        if not trade_ids:
+            return set()
+        rows = self._session.all(_KNOWN_FILLS, {"account": account_id, "ids": quoted_array(sorted(trade_ids))})
+        return {row.trade_id for row in rows}
 
     def of_order(self, order_id: UUID) -> builtins.list[Fill]:
         """Fills of the order, oldest first."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 
 from common.domain.advice import Advice
 from common.domain.errors import InvalidInput
@@ -390,6 +390,13 @@ class Signals:
         return [SIGNAL.value(row) for row in self._session.all(statement)]
 
 
+_FIRST_LEAVING = """
+    SELECT min(closed_at) FROM leavings
+    WHERE venue = :venue AND instrument = :instrument AND strategy = :strategy AND digest = :digest AND side = :side
+        AND closed_at > :opened_at
+"""
+
+
 class Leavings:
     """When strategies said that positions of theirs should be left; shared by everybody who holds one."""
 
@@ -418,16 +425,8 @@ class Leavings:
         self, venue: str, instrument: str, strategy: str, side: Side, opened_at: datetime, *, digest: str = ""
     ) -> datetime | None:
         """When the strategy with those parameters first said so after `opened_at`; None when it has not."""
-        table = tables.leavings
-        statement = select(func.min(table.c.closed_at)).where(
-            table.c.venue == venue,
-            table.c.instrument == instrument,
-            table.c.strategy == strategy,
-            table.c.digest == digest,
-            table.c.side == side.value,
-            table.c.closed_at > opened_at,
-        )
-        first: datetime | None = self._session.scalar(statement)
+        of = {"venue": venue, "instrument": instrument, "strategy": strategy, "digest": digest, "side": side.value}
+        first: datetime | None = self._session.scalar(_FIRST_LEAVING, of | {"opened_at": opened_at})
         return first
 
 
@@ -443,13 +442,12 @@ class AdviceGiven:
 
     def get(self, advice_id: UUID) -> Advice | None:
         """The advice, if there is one."""
-        row = self._session.first(select(tables.advice).where(tables.advice.c.id == advice_id))
+        row = self._session.first(matching(tables.advice, "id"), {"id": advice_id})
         return ADVICE.value(row) if row else None
 
     def of_signal(self, signal_id: UUID) -> list[Advice]:
         """What every asked profile said about the signal."""
-        table = tables.advice
-        rows = self._session.all(select(table).where(table.c.signal_id == signal_id).order_by(table.c.profile))
+        rows = self._session.all(matching(tables.advice, "signal_id", order=("profile",)), {"signal_id": signal_id})
         return [ADVICE.value(row) for row in rows]
 
     def of_profile(self, profile: str) -> list[Advice]:

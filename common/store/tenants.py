@@ -112,7 +112,7 @@ class Accounts:
 
     def list(self) -> builtins.list[Account]:
         """All accounts of the tenant by name."""
-        rows = self._session.all(select(tables.accounts).order_by(tables.accounts.c.name))
+        rows = self._session.all(matching(tables.accounts, order=("name",)), {})
         return [ACCOUNT.value(row) for row in rows]
 
     def active(self) -> builtins.list[tuple[UUID, UUID]]:
@@ -185,8 +185,7 @@ class Subscriptions:
 
     def list(self) -> builtins.list[Subscription]:
         """All subscriptions of the tenant, oldest first."""
-        table = tables.subscriptions
-        rows = self._session.all(select(table).order_by(table.c.active_from, table.c.id))
+        rows = self._session.all(matching(tables.subscriptions, order=("active_from", "id")), {})
         return [SUBSCRIPTION.value(row) for row in rows]
 
     def end(self, subscription_id: UUID, now: datetime) -> bool:
