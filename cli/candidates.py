@@ -14,9 +14,11 @@ from common.domain.errors import NotFound
 def show_candidates(venue: str | None, refresh: bool, as_json: bool, world: str | None) -> None:
     """The pool as it was last ranked, or as it is ranked now."""
     from cli.context import asked_fleet
+    from common.services.follow_pool import follow_pool
     from common.services.list_candidates import list_candidates, list_findings, pool
     from common.services.refresh_candidates import refresh_candidates
     from common.services.refresh_sources import refresh_sources
+    from common.services.ticks import each_account
 
     with asked_fleet(world) as fleet:
         name = venue or next(iter(fleet.market_data), None)
@@ -27,7 +29,10 @@ def show_candidates(venue: str | None, refresh: bool, as_json: bool, world: str 
             fleet.market(name)
             told = refresh_sources(fleet)
             refresh_candidates(fleet, name)
-        judged, findings, chosen = list_candidates(fleet, name), list_findings(fleet, name), pool(fleet, name)
+            each_account(fleet, follow_pool)
+        judged, findings = list_candidates(fleet, name), list_findings(fleet, name)
+        with fleet.store.unit_of_work(None) as uow:
+            chosen = pool(uow, name)
     rows = [_row(item) for item in judged]
     doubted = [
         {

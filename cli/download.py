@@ -98,12 +98,12 @@ def download(asked: Asked) -> None:
 
 def chosen_names(fleet: Fleet, venue: str, instruments: Sequence[str]) -> list[str]:
     """Instruments by name, `candidates:20` replaced by the first twenty of the venue's candidates."""
-    from common.services.list_candidates import pool_of
+    from common.services.list_candidates import names_pool, pool_of
 
-    names: list[str] = []
-    for name in instruments:
-        names += pool_of(fleet, venue, name) if name.startswith("candidates") else [name]
-    return names
+    with fleet.store.unit_of_work(None) as uow:
+        return [
+            symbol for name in instruments for symbol in (pool_of(uow, venue, name) if names_pool(name) else [name])
+        ]
 
 
 def _is_in(item: Recording, venue: str, frame: Timeframe, symbols: Sequence[str]) -> bool:

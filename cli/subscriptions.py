@@ -34,7 +34,7 @@ def subscribe_account(
 
     fallback = one_of(AdvisorFallback, "on-advisor-unavailable", on_unavailable)
     if not instruments:
-        raise InvalidInput("instruments", "", f"symbols such as BTC/USDT:USDT,ETH/USDT:USDT, or {ALL}")
+        raise InvalidInput("instruments", "", f"symbols such as BTC/USDT:USDT,ETH/USDT:USDT, candidates:20, or {ALL}")
     with asked_fleet(world, folders=folders, in_venue_time=True) as fleet:
         owner = find_tenant(fleet, tenant)
         chosen = find_account(fleet, owner.id, account)
@@ -53,7 +53,11 @@ def subscribe_account(
             advisor=advisor,
             on_advisor_unavailable=fallback,
         )
-    words = f"{owner.name}'s account {chosen.name} trades {strategy} {made.timeframe} on {', '.join(made.instruments)}"
+    follows = f", following {made.pool}" if made.pool else ""
+    words = (
+        f"{owner.name}'s account {chosen.name} trades {strategy} {made.timeframe} on "
+        f"{', '.join(made.instruments)}{follows}"
+    )
     answer(encode(made), as_json, lambda console: console.print(words))
 
 

@@ -128,7 +128,12 @@ def tenant_subscribe(
     tenant: TenantArgument,
     strategy: StrategyOption,
     instruments: Annotated[
-        str, typer.Option("--instruments", help="Such as BTC/USDT:USDT,ETH/USDT:USDT; all = every one that trades.")
+        str,
+        typer.Option(
+            "--instruments",
+            help="Such as BTC/USDT:USDT,ETH/USDT:USDT; all = every one that trades; candidates:20 = the best of the "
+            "hourly ranking, whichever they are.",
+        ),
     ],
     timeframe: Frame = "5m",
     account: AccountName = None,

@@ -52,7 +52,9 @@ TURNS = 4
 """A seed aims at one in so many points of its side, and every other seed at all that few come by."""
 
 _ALL = tuple(sorted(KILL_POINTS))
-_RINGS_OF_CANCEL = frozenset(point for point in KILL_POINTS if point.service == "execution.cancel" and point.door == "bus.ring")
+_RINGS_OF_CANCEL = frozenset(
+    point for point in KILL_POINTS if point.service == "execution.cancel" and point.door == "bus.ring"
+)
 
 
 def aims(seed: int) -> frozenset[KillPoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.services.fleet import Fleet
+from common.services.follow_pool import follow_pool
 from common.services.forget import forget
 from common.services.reconcile_account import reconcile_account
 from common.services.reconcile_cash import reconcile_cash
@@ -63,7 +64,8 @@ def retention(fleet: Fleet, **_: Any) -> None:
 
 @tick("maintenance.candidates", "maintenance")
 def candidates(fleet: Fleet, **_: Any) -> None:
-    """Ask the public sources, then judge and rank every venue's instruments."""
+    """Ask the public sources, judge and rank every venue's instruments, and let subscriptions follow."""
     refresh_sources(fleet)
     for venue in fleet.market_data:
         refresh_candidates(fleet, venue)
+    each_account(fleet, follow_pool)

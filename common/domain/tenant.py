@@ -42,7 +42,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """An account's wish to trade a strategy on instruments of its venue; `advisor` None = the model is not asked."""
+    """An account's wish to trade a strategy on instruments of its venue; `advisor` None = the model is not asked.
+
+    `pool` names the candidates that its instruments follow, such as `candidates:20`; None where they were chosen.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -54,6 +57,11 @@ class Subscription:
     on_advisor_unavailable: AdvisorFallback
     active_from: datetime
     active_to: datetime | None = None
+    pool: str | None = None
+
+    def is_active(self, now: datetime) -> bool:
+        """Whether it counts at `now`."""
+        return self.active_to is None or self.active_to > now
 
 
 @dataclass(frozen=True, slots=True)

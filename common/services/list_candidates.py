@@ -8,6 +8,7 @@ from common.domain.candidates import Candidate, default_pool
 from common.domain.errors import InvalidInput
 from common.domain.sources import PriceFinding
 from common.services.fleet import Fleet
+from common.store import UnitOfWork
 
 POOL = "candidates"
 FINDINGS_SHOWN = timedelta(days=1)
@@ -25,19 +26,21 @@ def list_findings(fleet: Fleet, venue: str) -> list[PriceFinding]:
         return uow.price_findings.list(venue, fleet.clock.now() - FINDINGS_SHOWN)
 
 
-def pool(fleet: Fleet, venue: str) -> list[str]:
+def pool(uow: UnitOfWork, venue: str) -> list[str]:
     """Symbols of the pool, the best first; the venue's majors where nothing was ranked or nothing passed."""
-    chosen = [item.symbol for item in list_candidates(fleet, venue) if item.rank is not None]
-    if chosen:
-        return chosen
-    with fleet.store.unit_of_work(None) as uow:
-        return default_pool(uow.instruments.list(venue))
+    chosen = [item.symbol for item in uow.candidates.list(venue) if item.rank is not None]
+    return chosen or default_pool(uow.instruments.list(venue))
 
 
-def pool_of(fleet: Fleet, venue: str, name: str) -> list[str]:
+def names_pool(name: str) -> bool:
+    """Whether `name` is meant to name a pool and not an instrument."""
+    return name.partition(":")[0] == POOL
+
+
+def pool_of(uow: UnitOfWork, venue: str, name: str) -> list[str]:
     """The symbols that `candidates` or `candidates:20` names; raises InvalidInput for anything else."""
-    word, _, count = name.partition(":")
-    if word != POOL or (count and not (count.isdigit() and int(count) > 0)):
+    _, colon, count = name.partition(":")
+    if not names_pool(name) or (colon and not (count.isdigit() and int(count) > 0)):
         raise InvalidInput("instruments", name, "candidates, or candidates:20 for the first twenty")
-    found = pool(fleet, venue)
+    found = pool(uow, venue)
     return found[: int(count)] if count else found

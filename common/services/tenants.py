@@ -17,6 +17,7 @@ from common.domain.signal import NAMESPACE
 from common.domain.tenant import Account, Subscription, Tenant
 from common.ports.venue import Credentials
 from common.services.fleet import Fleet, credential_context
+from common.services.list_candidates import names_pool, pool_of
 from common.services.refresh_instruments import refresh_instruments
 
 __all__ = [
@@ -175,17 +176,25 @@ def subscribe(
     advisor: str | None = None,
     on_advisor_unavailable: AdvisorFallback = AdvisorFallback.WAIT,
 ) -> Subscription:
-    """Subscribe an account to a strategy; strategy, timeframe, instruments and advisor are checked by name."""
+    """Subscribe an account to a strategy; strategy, timeframe, instruments and advisor are checked by name.
+
+    Instruments that are one pool of candidates, such as `candidates:20`, are those it holds now, and follow it.
+    """
     strategies.get(strategy)
     name = str(Timeframe.parse(timeframe))
     if not instruments:
-        raise InvalidInput("instruments", "", "at least one symbol")
+        raise InvalidInput("instruments", "", "at least one symbol, or candidates:20")
     if advisor is not None:
         fleet.advisor(advisor)
     with fleet.store.unit_of_work(tenant_id) as uow:
         account = uow.accounts.get(account_id)
         if account is None:
             raise NotFound("account", account_id, (item.id for item in uow.accounts.list()))
+        pool = instruments[0] if len(instruments) == 1 and names_pool(instruments[0]) else None
+        if pool is not None:
+            instruments = pool_of(uow, account.venue, pool)
+            if not instruments:
+                raise InvalidInput("instruments", pool, f"a pool of {account.venue} that holds something")
         listed = {item.symbol for item in uow.instruments.list(account.venue)}
         for symbol in instruments:
             if symbol not in listed:
@@ -200,6 +209,7 @@ def subscribe(
             advisor=advisor,
             on_advisor_unavailable=on_advisor_unavailable,
             active_from=fleet.clock.now(),
+            pool=pool,
         )
         uow.subscriptions.add(subscription)
         uow.audit.append("subscription", str(subscription.id), encode(subscription), fleet.clock.now())

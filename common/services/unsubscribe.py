@@ -20,11 +20,7 @@ def unsubscribe(fleet: Fleet, tenant_id: UUID, account_id: UUID, *, strategy: st
     frame = str(Timeframe.parse(timeframe))
     with fleet.store.unit_of_work(tenant_id) as uow:
         now = fleet.clock.now()
-        running = [
-            item
-            for item in uow.subscriptions.list()
-            if item.account_id == account_id and (item.active_to is None or item.active_to > now)
-        ]
+        running = [item for item in uow.subscriptions.list() if item.account_id == account_id and item.is_active(now)]
         found = next((item for item in running if (item.strategy, item.timeframe) == (strategy, frame)), None)
         if found is None:
             raise NotFound(

@@ -493,6 +493,7 @@ subscriptions = _tenant_table(
     _text("on_advisor_unavailable"),
     _time("active_from"),
     _time("active_to", nullable=True),
+    _text("pool", nullable=True),
     _of_account(),
     UniqueConstraint("tenant_id", "account_id", "strategy", "timeframe"),
     Index("subscriptions_wanted_idx", "venue", "strategy", "timeframe"),

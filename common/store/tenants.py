@@ -176,7 +176,7 @@ class Subscriptions:
         fresh = statement.excluded
         is_same = (table.c.instruments == fresh.instruments) & table.c.active_to.is_(None)
         changes: dict[str, Any] = {
-            name: fresh[name] for name in ("instruments", "advisor", "on_advisor_unavailable", "active_to")
+            name: fresh[name] for name in ("instruments", "advisor", "on_advisor_unavailable", "active_to", "pool")
         }
         changes["active_from"] = case((is_same, table.c.active_from), else_=fresh.active_from)
         keys = ["tenant_id", "account_id", "strategy", "timeframe"]
@@ -187,6 +187,15 @@ class Subscriptions:
         """All subscriptions of the tenant, oldest first."""
         rows = self._session.all(matching(tables.subscriptions, order=("active_from", "id")), {})
         return [SUBSCRIPTION.value(row) for row in rows]
+
+    def follow(self, subscription_id: UUID, pool: str, instruments: Sequence[str]) -> bool:
+        """Give the subscription the `instruments` of its `pool`; False when they are the same or it follows it no more."""
+        statement = """
+            UPDATE subscriptions SET instruments = CAST(:instruments AS text[])
+            WHERE id = :id AND pool = :pool AND instruments <> CAST(:instruments AS text[])
+        """
+        given = {"id": subscription_id, "pool": pool, "instruments": quoted_array(instruments)}
+        return self._session.changed(statement, given) == 1
 
     def end(self, subscription_id: UUID, now: datetime) -> bool:
         """End the subscription at `now`; False when it had ended or is not there."""

@@ -160,9 +160,19 @@ def test_an_account_is_subscribed_and_unsubscribed(world: World, house: House) -
     assert world.audited(house, made["id"]) == ["subscription"] * 3
 
 
+def test_an_account_follows_the_candidates_of_its_venue(world: World, house: House) -> None:
+    wish = ("harbour", "--strategy", "confluence", "--instruments")
+    made = told("tenant", "subscribe", *wish, "candidates:1")
+    assert (made["pool"], len(made["instruments"])) == ("candidates:1", 1)
+    assert "following candidates" in shown("tenant", "subscribe", *wish, "candidates")
+    assert told("tenant", "subscribe", *wish, SOL)["pool"] is None
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"--instruments": "candidates:none"}, "candidates:20 for the first twenty"),
+        ({"--instruments": "candidates:2,SOL/USDT:USDT"}, "no instrument at practice 'candidates:2'"),
         ({"--strategy": "mine"}, "no strategy 'mine'; there is: advanced_composite"),
         ({"--instruments": "DOGE/USDT"}, "no instrument at practice 'DOGE/USDT'; there is: ADA/USDT:USDT"),
         ({"--instruments": ""}, "symbols such as"),

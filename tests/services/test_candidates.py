@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,19 @@ import pytest
 from common.domain.candidates import Cause, Figures
 from common.domain.errors import InvalidInput, Transient
 from common.domain.features import FEAR_GREED
-from common.domain.market import Instrument
+from common.domain.market import Instrument, InstrumentStatus
 from common.domain.recording import Recording
 from common.domain.sources import Coin, Mood
+from common.domain.tenant import Subscription
 from common.services import refresh_candidates as room
-from common.services.list_candidates import list_candidates, list_findings, pool, pool_of
+from common.services.follow_pool import follow_pool
+from common.services.list_candidates import list_candidates, list_findings, pool_of
 from common.services.refresh_candidates import refresh_candidates
 from common.services.refresh_sources import refresh_sources
 from common.services.scan_market import _moods
 from common.services.stored_candles import StoredCandles
+from common.services.tenants import subscribe
+from common.services.unsubscribe import unsubscribe
 from tests.services.doors import instrument
 from tests.services.venue import ADA, NOON, SOL, VENUE
 from tests.services.world import FRAME, House, World
@@ -89,6 +94,11 @@ def told(symbol: str, turnover: int = 50_000_000) -> Figures:
     return Figures(symbol, Decimal(100), Decimal("99.99"), Decimal("100.01"), Decimal(turnover))
 
 
+def pooled(world: World, name: str = "candidates") -> list[str]:
+    with world.store.unit_of_work(None) as uow:
+        return pool_of(uow, VENUE, name)
+
+
 def causes(world: World) -> dict[str, Cause | None]:
     return {item.symbol: item.excluded.cause if item.excluded else None for item in list_candidates(world.fleet, VENUE)}
 
@@ -102,7 +112,7 @@ def test_what_passes_is_ranked_and_kept_with_its_figures(world: World, board: Bo
     assert {item.symbol: item.open_interest for item in (first, second)} == {SOL: 90_000_000, ADA: 20_000_000}
     assert first.score is not None
     assert 0 <= first.score <= 80
-    assert pool(world.fleet, VENUE) == list(found.pool)
+    assert pooled(world) == list(found.pool)
 
 
 def test_a_market_with_little_held_open_is_out_with_its_numbers(world: World, board: Board) -> None:
@@ -145,7 +155,7 @@ def test_without_any_figures_the_pool_is_the_majors_that_trade(world: World) -> 
 
     refresh_instruments(world.fleet, VENUE)
     assert refresh_candidates(world.fleet, VENUE).pool == ()
-    assert pool(world.fleet, VENUE) == [BTC, SOL, ADA]
+    assert pooled(world) == [BTC, SOL, ADA]
 
 
 def test_candles_that_cannot_be_had_leave_the_ranking_to_those_there_are(
@@ -200,13 +210,73 @@ def test_coins_of_yesterday_cast_no_doubt(world: World, board: Board, almanac: A
 @pytest.mark.parametrize(("name", "count"), [("candidates", 2), ("candidates:1", 1), ("candidates:9", 2)])
 def test_a_pool_is_named_with_or_without_its_size(world: World, board: Board, name: str, count: int) -> None:
     refresh_candidates(world.fleet, VENUE)
-    assert len(pool_of(world.fleet, VENUE, name)) == count
+    assert len(pooled(world, name)) == count
 
 
-@pytest.mark.parametrize("name", ["candidates:0", "candidates:x", "candidatesx", "pool"])
+@pytest.mark.parametrize("name", ["candidates:0", "candidates:x", "candidates:", "candidatesx", "pool"])
 def test_what_names_no_pool_is_refused(world: World, name: str) -> None:
     with pytest.raises(InvalidInput, match="candidates:20"):
-        pool_of(world.fleet, VENUE, name)
+        pooled(world, name)
+
+
+def follow(world: World, house: House, **changes: Any) -> Subscription:
+    wish = {"strategy": "confluence", "timeframe": "1h", "instruments": ["candidates:1"]} | changes
+    return subscribe(world.fleet, *house.ids, **wish)
+
+
+def traded(world: World, house: House) -> dict[str, tuple[str, ...]]:
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        return {f"{item.strategy} {item.timeframe}": item.instruments for item in uow.subscriptions.list()}
+
+
+def test_a_subscription_follows_its_pool_and_says_so_in_the_audit_trail(
+    world: World, house: House, board: Board
+) -> None:
+    board.held[SOL] = Decimal(90_000_000)
+    best, _ = refresh_candidates(world.fleet, VENUE).pool
+    made = follow(world, house)
+    assert (made.pool, made.instruments) == ("candidates:1", (best,))
+    assert follow_pool(world.fleet, *house.ids) == 0
+    other = {SOL: ADA, ADA: SOL}[best]
+    board.held[best] = Decimal(1)
+    refresh_candidates(world.fleet, VENUE)
+    assert follow_pool(world.fleet, *house.ids) == 1
+    assert follow_pool(world.fleet, *house.ids) == 0
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        followed = next(item for item in uow.subscriptions.list() if item.id == made.id)
+        audited = uow.audit.of(str(made.id))
+    assert followed == replace(made, instruments=(other,))
+    assert [entry.payload["instruments"] for entry in audited] == [[best], [other]]
+
+
+def test_what_was_chosen_by_name_or_has_ended_follows_no_pool(world: World, house: House, board: Board) -> None:
+    refresh_candidates(world.fleet, VENUE)
+    follow(world, house, instruments=[SOL])
+    follow(world, house, timeframe="15m")
+    unsubscribe(world.fleet, *house.ids, strategy="confluence", timeframe="15m")
+    follow(world, house, timeframe="5m", instruments=["candidates"])
+    follow(world, house, timeframe="5m", instruments=[ADA])
+    before = traded(world, house)
+    board.held = dict.fromkeys((SOL, ADA), Decimal(1))
+    refresh_candidates(world.fleet, VENUE)
+    assert follow_pool(world.fleet, *house.ids) == 0
+    assert traded(world, house) == before
+
+
+def test_a_pool_that_holds_nothing_is_neither_subscribed_to_nor_followed(
+    world: World, house: House, board: Board
+) -> None:
+    refresh_candidates(world.fleet, VENUE)
+    follow(world, house)
+    before = traded(world, house)
+    with world.store.unit_of_work(None) as uow:
+        uow.candidates.replace(VENUE, [])
+        uow.instruments.save([replace(item, status=InstrumentStatus.HALTED) for item in uow.instruments.list(VENUE)])
+        uow.commit()
+    assert follow_pool(world.fleet, *house.ids) == 0
+    assert traded(world, house) == before
+    with pytest.raises(InvalidInput, match="a pool of practice that holds something"):
+        follow(world, house, timeframe="15m")
 
 
 def test_sources_that_are_not_set_are_not_asked(world: World) -> None:
