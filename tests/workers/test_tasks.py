@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,8 +13,10 @@ from celery import Celery
 from common.domain.decision import DecisionOutcome
 from common.domain.errors import NotFound, Permanent, Transient
 from common.domain.job import JobState, Stage
+from common.domain.market import InstrumentStatus
 from common.domain.order import OrderRole, OrderStatus
 from common.services.status import why
+from common.services.tenants import subscribe
 from common.settings import Settings
 from tests.services.venue import SOL, VENUE
 from tests.services.world import House, World
@@ -184,6 +187,20 @@ def test_ticks_do_what_they_are_named_for(fleet: World, app: Celery, house: Hous
     ring(app, "maintenance.review")
     with fleet.store.unit_of_work(house.tenant.id) as uow:
         assert len(uow.reviews.of_tenant()) == 1
+
+
+def test_the_tick_of_candidates_lets_subscriptions_follow_them(fleet: World, app: Celery, house: House) -> None:
+    made = subscribe(fleet.fleet, *house.ids, strategy="confluence", timeframe="1h", instruments=["candidates:1"])
+    with fleet.store.unit_of_work(None) as uow:
+        listed = uow.instruments.list(VENUE)
+        halted = [replace(item, status=InstrumentStatus.HALTED) for item in listed if item.symbol in made.instruments]
+        uow.instruments.save(halted)
+        uow.commit()
+    ring(app, "maintenance.candidates")
+    with fleet.store.unit_of_work(house.tenant.id) as uow:
+        followed = next(item for item in uow.subscriptions.list() if item.id == made.id)
+    assert len(followed.instruments) == 1
+    assert followed.instruments != made.instruments
 
 
 def test_an_account_is_visited_by_names_and_by_ids(fleet: World, app: Celery, house: House) -> None:
