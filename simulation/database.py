@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self
+from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -29,7 +30,7 @@ def server(*, track_commits: bool = False) -> Iterator[str]:
     """
     with TemporaryDirectory(prefix="tradewinds-simulation-") as folder:
         Path(folder).chmod(0o755)
-        home = EmbeddedPostgres(Path(folder) / "postgres", durable=False)
+        home = EmbeddedPostgres(Path(folder) / "postgres", durable=False, by_socket=True)
         running = home.start()
         try:
             if track_commits:
@@ -64,7 +65,8 @@ def _create(connection: psycopg.Connection[tuple[object, ...]], name: str, templ
 def url_of(url_superuser: str, name: str, *, login: bool = False) -> str:
     parts = conninfo_to_dict(url_superuser)
     user, password = (_LOGIN, _LOGIN) if login else (parts["user"], parts.get("password") or "")
-    return f"postgresql://{user}:{password}@{parts['host']}:{parts['port']}/{name}"
+    place = f"host={quote(str(parts['host']), safe='/')}&port={parts['port']}"
+    return f"postgresql://{user}:{password}@/{name}?{place}"
 
 
 Hear = Callable[[str], None]

@@ -171,6 +171,7 @@ class VirtualVenue:
         self._paths = {
             item.symbol: (random.Random(f"path|{seed}|{item.symbol}"), [Decimal(100)]) for item in instruments
         }
+        self._candles: dict[tuple[str, Timeframe, datetime], Candle] = {}
         self.character = character
         self.accounts: dict[UUID, VirtualAccount] = {}
         self.in_flight: list[InFlight] = []
@@ -216,10 +217,15 @@ class VirtualVenue:
         return closed
 
     def candle(self, symbol: str, timeframe: Timeframe, opened: datetime) -> Candle:
-        """The candle that opened at `opened`."""
-        points = [self.price(symbol, opened + POINT * n) for n in range(timeframe.duration // POINT)]
-        volume = Decimal(50 + int(points[0] * 100) % 40)
-        return Candle(opened, opened + timeframe.duration, points[0], max(points), min(points), points[-1], volume)
+        """The candle that opened at `opened`, which every scan asks for anew; its prices follow from seed and time."""
+        known = self._candles.get((symbol, timeframe, opened))
+        if known is None:
+            points = [self.price(symbol, opened + POINT * n) for n in range(timeframe.duration // POINT)]
+            volume = Decimal(50 + int(points[0] * 100) % 40)
+            closed_at = opened + timeframe.duration
+            known = Candle(opened, closed_at, points[0], max(points), min(points), points[-1], volume)
+            self._candles[symbol, timeframe, opened] = known
+        return known
 
     def book(self, symbol: str, depth: int) -> OrderBook:
         """A deep book around the price."""

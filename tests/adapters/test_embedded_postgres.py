@@ -95,6 +95,18 @@ def test_its_password_is_in_no_command_line(server: PostgresServer, home: Path) 
     assert (home / "password").read_text() not in shown
 
 
+def test_it_may_be_reached_by_a_socket_where_its_path_is_short_enough(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="tw-") as folder:
+        Path(folder).chmod(0o755)
+        with EmbeddedPostgres(Path(folder) / "p", durable=False, by_socket=True).start() as server:
+            assert ask(server.url_superuser, "select inet_server_port() is null") is True
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(server.dsn("postgres", "guess", "postgres"))
+    deep = tmp_path / ("x" * 90)
+    with EmbeddedPostgres(deep, durable=False, by_socket=True).start() as server:
+        assert ask(server.url_superuser, "select inet_server_port()") == server.port
+
+
 def test_kill_9_loses_nothing_that_was_committed(home: Path) -> None:
     server = EmbeddedPostgres(home).start()
     keep_rows(server.url_superuser)

@@ -28,9 +28,11 @@ _RETRY_S = 0.2
 _INITDB_TIMEOUT_S = 120.0
 _ORPHAN_SIGNALS = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
+_SOCKET_PATH_MOST = 107
+
 _SETTINGS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # The path of a socket may hold 107 bytes; folders may be deeper.
+    "unix_socket_directories": "",  # The path of a socket may hold so many bytes only; folders may be deeper.
     "max_connections": "300",
     "shared_buffers": "128MB",
     "timezone": "UTC",
@@ -49,6 +51,7 @@ class PostgresAddress:
     port: int
     pid: int
     _password: str
+    socket: Path | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(port={self.port}, pid={self.pid})"
@@ -59,8 +62,11 @@ class PostgresAddress:
         return self.dsn(SUPERUSER, self._password, SUPERUSER)
 
     def dsn(self, role: str, password: str, database: str) -> str:
-        """The URL under which `role` reaches `database`."""
-        return f"postgresql://{quote(role, safe='')}:{quote(password, safe='')}@{HOST}:{self.port}/{quote(database, safe='')}"
+        """The URL under which `role` reaches `database`: by the server's socket where it has one."""
+        who, what = f"{quote(role, safe='')}:{quote(password, safe='')}", quote(database, safe="")
+        if self.socket is not None:
+            return f"postgresql://{who}@/{what}?host={quote(str(self.socket), safe='/')}&port={self.port}"
+        return f"postgresql://{who}@{HOST}:{self.port}/{what}"
 
     def superuser_dsn(self, database: str) -> str:
         """The URL under which the superuser reaches `database`."""
@@ -126,12 +132,18 @@ class PostgresServer:
 class EmbeddedPostgres:
     """The Postgres of one folder, made at the first start and kept from then on."""
 
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
-        """`directory` belongs to this server alone; without `durable` a power cut may lose it all (for tests)."""
+    def __init__(self, directory: Path, *, durable: bool = True, by_socket: bool = False) -> None:
+        """`directory` belongs to this server alone; without `durable` a power cut may lose it all (for tests).
+
+        With `by_socket` its URLs lead through a socket in its data, which is quicker and open to this machine's root and
+        to its own user alone; where the path is too long for one, they lead through TCP all the same.
+        """
         self._directory = directory.absolute()
         self._data = self._directory / "data"
         self._home = ServerHome(self._directory)
         self._durable = durable
+        fits = len(bytes(self._data / ".s.PGSQL.65535")) <= _SOCKET_PATH_MOST
+        self._socket = self._data if by_socket and fits else None
 
     def start(self) -> PostgresServer:
         """Start the server and wait until it takes connections.
@@ -201,7 +213,7 @@ class EmbeddedPostgres:
             port = self._home.port()
             process = self._process(binaries, identity, port).start()
             if self._becomes_ready(process, deadline):
-                return PostgresAddress(port, process.pid, self._home.password()), process
+                return PostgresAddress(port, process.pid, self._home.password(), self._socket), process
             ended = not process.alive
             process.stop(_STOP_S)
             if not ended or time.monotonic() > deadline:
@@ -211,6 +223,8 @@ class EmbeddedPostgres:
 
     def _process(self, binaries: Path, identity: Identity, port: int) -> ManagedProcess:
         settings = _SETTINGS | {"port": str(port)} | ({} if self._durable else _SETTINGS_NOT_DURABLE)
+        if self._socket is not None:
+            settings["unix_socket_directories"] = str(self._socket)
         command = [str(binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
