@@ -32,9 +32,10 @@ class Statement:
     """What the venue holds of an account, and what our book held when it was asked.
 
     `ended` are orders of ours that were working and are not among its open `orders` any more, as the venue shows them.
-    `is_still` when the venue's positions did not move while it was being read.
+    `is_still` when the venue's positions did not move while it was being read, from `began_at` on.
     """
 
+    began_at: datetime
     orders: Sequence[VenueOrder]
     ended: Sequence[tuple[Order, VenueOrder]]
     positions: Mapping[str, Decimal]
@@ -83,7 +84,7 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
 
     Orders are asked for after the fills: a stop that has triggered carries another id from then on, and so do its fills.
     """
-    book = _book(uow, account)
+    began_at, book = fleet.clock.now(), _book(uow, account)
     before = _quantities(venue.positions())
     live = uow.orders.live(account.id)
     symbols = sorted({*before, *(o.intent.instrument for o in live)})
@@ -96,7 +97,7 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
     gone = [o for o in live if o.status in WORKING and o.intent.client_order_id not in shown]
     found = [(o, ask_of(uow, account, o.intent.instrument, partial(venue.find, o.intent), None)) for o in gone]
     ended = [(order, item) for order, item in found if item is not None]
-    return Statement(orders, ended, before, fills, book, before == _quantities(venue.positions()))
+    return Statement(began_at, orders, ended, before, fills, book, before == _quantities(venue.positions()))
 
 
 def _fills_of(
@@ -123,7 +124,6 @@ def _quantities(positions: Sequence[VenuePosition]) -> dict[str, Decimal]:
 
 def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Statement, news: list[str]) -> str:
     now = fleet.clock.now()
-    uow.risk.reap_reservations(account.id, now)
     moved = not statement.is_still or _book(uow, account) != statement.book
     for item in statement.orders:
         _adopt(fleet, uow, account, item, now)
@@ -141,6 +141,8 @@ def _compare(fleet: Fleet, uow: UnitOfWork, account: Account, statement: Stateme
     if doubtful & set(differences):
         return "an order is in doubt where the books differ; judged when its fate is known"
     equal = not differences
+    if equal:
+        uow.risk.reap_reservations(account.id, statement.began_at)
     if account.is_reconciled is not equal:
         uow.accounts.mark_reconciled(account.id, equal)
         told = {

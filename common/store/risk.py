@@ -36,7 +36,7 @@ _EXPOSURES = """
     FROM reservations AS r
     JOIN orders AS o ON o.tenant_id = r.tenant_id AND o.id = r.order_id
     LEFT JOIN signals AS s ON s.id = o.signal_id
-    WHERE o.quantity > o.filled_quantity AND (r.lapses_at IS NULL OR r.lapses_at > :now)
+    WHERE o.quantity > o.filled_quantity
     UNION ALL
     SELECT o.instrument, coalesce(s.strategy, ''), CASE o.side WHEN 'buy' THEN 'long' ELSE 'short' END,
         o.quantity - o.filled_quantity, (o.quantity - o.filled_quantity) * o.price,
@@ -127,7 +127,7 @@ _START_COOLDOWN = """
 
 @dataclass(frozen=True, slots=True)
 class HeldReservation:
-    """A reservation and the state of the order it was made for; it counts until `lapses_at`, without one until released."""
+    """A reservation and the state of the order it was made for; from `lapses_at` on a comparison of books may release it."""
 
     order_id: UUID
     account_id: UUID
@@ -187,14 +187,14 @@ class Risk:
         return self._session.changed("DELETE FROM reservations WHERE order_id = :order", {"order": order_id}) == 1
 
     def let_lapse(self, order_id: UUID, at: datetime) -> None:
-        """Let what the order holds count until `at`."""
+        """Let what the order holds be reaped from `at` on."""
         statement = "UPDATE reservations SET lapses_at = :at WHERE order_id = :order"
         self._session.execute(statement, {"order": order_id, "at": at})
 
-    def reap_reservations(self, account_id: UUID, now: datetime) -> int:
-        """Release what has lapsed; how many there were."""
-        statement = "DELETE FROM reservations WHERE account_id = :account AND lapses_at <= :now"
-        return self._session.changed(statement, {"account": account_id, "now": now})
+    def reap_reservations(self, account_id: UUID, looked_at: datetime) -> int:
+        """Release what had lapsed when the venue was looked at and showed nothing more of it; how many there were."""
+        statement = "DELETE FROM reservations WHERE account_id = :account AND lapses_at <= :looked_at"
+        return self._session.changed(statement, {"account": account_id, "looked_at": looked_at})
 
     def held(self) -> list[HeldReservation]:
         """Every reservation that was not released."""

@@ -110,21 +110,23 @@ def test_an_entry_that_ended_counts_until_its_reservation_is_released(world: Wor
     assert book(world).exposures == ()
 
 
-def test_what_lapses_counts_until_then_and_is_reaped_afterwards(world: World) -> None:
+def test_what_lapses_counts_until_it_is_reaped_and_that_is_not_before(world: World) -> None:
     taken_back = entry(world.ours, status=OrderStatus.CANCELED, filled_quantity=Decimal("0.1"))
     with world.store.unit_of_work(world.ours.id) as uow:
         uow.orders.add(taken_back)
         uow.risk.add_reservation(taken_back.id, world.ours.account.id, HELD)
         uow.risk.let_lapse(taken_back.id, NOON)
         uow.commit()
-    (exposure,) = book(world, NOON - HOUR).exposures
-    assert exposure.quantity == Decimal("0.4")
-    assert book(world, NOON).exposures == ()
+    for instant in (NOON - HOUR, NOON + HOUR):
+        (exposure,) = book(world, instant).exposures
+        assert exposure.quantity == Decimal("0.4")
     with world.store.unit_of_work(world.ours.id) as uow:
         assert [item.lapses_at for item in uow.risk.held()] == [NOON]
         assert uow.risk.reap_reservations(world.ours.account.id, NOON - HOUR) == 0
         assert uow.risk.reap_reservations(world.ours.account.id, NOON) == 1
         assert uow.risk.held() == []
+        uow.commit()
+    assert book(world, NOON).exposures == ()
 
 
 def test_a_live_entry_counts_even_when_nothing_was_reserved_for_it(world: World) -> None:
