@@ -35,7 +35,7 @@ from common.services.tenants import refresh_instruments, subscribe
 from common.store import Store
 from simulation.clock import GlassVault, SeededIds, Silence, VirtualClock
 from simulation.parity.venue import CandleDoor, CandleVenue
-from simulation.venue import Resting
+from simulation.venue import ZERO, Resting
 
 POLICY = Policy(
     order_prefix="bt", market_fresh_s=0.0, mark_fresh=timedelta(0), history_candles=2_000, live_trading=False
@@ -211,14 +211,16 @@ class Driver:
 
     def _stop(self, position: Position) -> None:
         met = [order for order in self._resting(position) if self.venue.is_met(order.intent)]
-        for order in met:
+        # While a stop follows the price the one before it rests there too: the price comes to the nearest first.
+        nearest = sorted(met, key=lambda order: order.intent.trigger_price or ZERO, reverse=position.side is Side.LONG)
+        for order in nearest:
             self.venue.finish(self.account.id, order)
         if met:
             self._look()
 
     def _look(self) -> None:
         self.visit()
-        while self.work(Stage.PLACE):
+        while self.work(Stage.PLACE, Stage.CANCEL):
             self.visit()
 
     def _come_to(self, position: Position, price: Decimal) -> None:

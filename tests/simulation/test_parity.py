@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from common.domain.order import OrderType
+from common.domain.signal import Side
 from simulation.parity.compare import Comparison, alike
+from simulation.parity.live import Driver
 from tests.architecture.source import PROJECT
 from tests.cli.test_backtest import candles
 
@@ -35,6 +41,26 @@ def test_computed_numbers_are_alike_to_nine_digits_and_others_exactly() -> None:
     assert alike({"a": 1.0}, {"a": 1.0 + 1e-10})
     assert not alike({"a": 1.0}, {"a": 1.0 + 1e-6})
     assert not alike("1.0", "1.00")
+
+
+@pytest.mark.parametrize(("side", "nearest_first"), [(Side.LONG, ["98", "97"]), (Side.SHORT, ["97", "98"])])
+def test_a_price_that_comes_to_two_stops_comes_to_the_nearest_first(side: Side, nearest_first: list[str]) -> None:
+    """A stop that follows the price rests beside the one before it until that is cancelled."""
+    finished: list[str] = []
+    intents = [
+        SimpleNamespace(type=OrderType.STOP_MARKET, position_id=1, trigger_price=Decimal(price))
+        for price in ("97", "98")
+    ]
+    driver: Any = object.__new__(Driver)
+    driver.account = SimpleNamespace(id=0)
+    driver.venue = SimpleNamespace(
+        account=lambda _: SimpleNamespace(orders=[SimpleNamespace(is_open=True, intent=intent) for intent in intents]),
+        is_met=lambda intent: True,
+        finish=lambda _, order: finished.append(str(order.intent.trigger_price)),
+    )
+    driver.visit = driver.work = lambda *_: 0
+    driver._stop(SimpleNamespace(id=1, side=side))
+    assert finished == nearest_first
 
 
 @pytest.mark.parametrize(
