@@ -101,9 +101,10 @@ def _setup(options: argparse.Namespace) -> tuple[Setup, int]:
         raise InvalidInput("instruments", options.instruments, "instruments whose candles opened at the same moments")
     if len(markets[0]) < first + options.candles + 2:
         raise InvalidInput("candles", options.candles, f"at most {len(markets[0]) - first - 2} of these files")
+    # Of what closes at one moment the fleet hears market by market, and in each strategy by strategy, by their names.
     setup = Setup(
         markets=tuple(sorted(markets, key=lambda market: market.instrument.symbol)),
-        strategies=rules,
+        strategies=tuple(sorted(rules, key=lambda rule: rule.name)),
         limits=resolve(options.risk, {}),
         equity=Decimal(options.equity),
         assumptions=Assumptions(depth_share=None, participation=None),

@@ -19,8 +19,6 @@ from simulation.parity.live import Lived
 NEAR = 1e-9
 """Relative difference that the beginning of a recursive average may leave in a measured number."""
 
-AT_OPEN = {CloseReason.TIME, CloseReason.OPPOSITE}
-
 
 @dataclass(slots=True)
 class Comparison:
@@ -56,7 +54,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def compare(lived: Lived, result: Result, last_ms: int) -> Comparison:
-    """Signals, verdicts, orders and exits of both; exits up to the bar that opened at `last_ms`."""
+    """Signals, verdicts, orders and exits of both; exits up to `last_ms`, when the last bar opened."""
     found = Comparison()
     signals = {signal.id: signal for signal in lived.signals}
     told = {item: result.signal(item) for item in result.decisions}
@@ -80,15 +78,10 @@ def compare(lived: Lived, result: Result, last_ms: int) -> Comparison:
             for position in result.positions
         },
     )
-    step = result.setup.markets[0].step_ms
-    ended = {p.signal_id: left(p, lived.exit_bars.get(p.id)) for p in lived.positions if _is_left(p)}
-    bars = {
-        p.id: _ms(p.closed_at) - (0 if p.close_reason in AT_OPEN else step) for p in result.positions if p.closed_at
-    }
     found.of(
         "exits",
-        ended,
-        {p.signal_id: left(p, bars[p.id]) for p in result.positions if _is_left(p) and bars[p.id] <= last_ms},
+        {position.signal_id: left(position) for position in lived.positions if _is_left(position, last_ms)},
+        {position.signal_id: left(position) for position in result.positions if _is_left(position, last_ms)},
     )
     # What diverged first comes first: the rest may only follow from it.
     moments = {str(signal.id): signal.closed_at for signal in (*signals.values(), *told.values())}
@@ -117,20 +110,21 @@ def entered(position: Position) -> dict[str, Any]:
     }
 
 
-def left(position: Position, bar: int | None) -> dict[str, Any]:
-    """The end of a position as it is compared; `bar` is the opening time of the bar in which it came."""
+def left(position: Position) -> dict[str, Any]:
+    """The end of a position as it is compared."""
     return {
         "reason": position.close_reason.value if position.close_reason else None,
-        "bar": bar,
+        "closed_at": position.closed_at,
         "exit_price": position.exit_price,
         "fees": position.fees,
         "net_profit": position.net_profit,
     }
 
 
-def _is_left(position: Position) -> bool:
-    """Whether somebody decided its end: what is held after the last candle of a backtest is closed by nobody."""
-    return position.closed_at is not None and position.close_reason is not CloseReason.MANUAL
+def _is_left(position: Position, last_ms: int) -> bool:
+    """Whether somebody decided its end by `last_ms`: what is held after the last candle of a backtest is closed by nobody."""
+    closed_at, reason = position.closed_at, position.close_reason
+    return closed_at is not None and _ms(closed_at) <= last_ms and reason is not CloseReason.MANUAL
 
 
 def _ms(moment: datetime) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from common.domain.backtest import Counsel, Setup
 from common.domain.backtest.account import backtest_account
@@ -67,7 +66,6 @@ class Lived:
     decisions: list[Decision]
     orders: list[Order]
     positions: list[Position]
-    exit_bars: Mapping[UUID, int]
 
 
 class Driver:
@@ -274,4 +272,4 @@ class Driver:
             decided = [uow.decisions.for_signal(signal.id) for signal in signals]
         decisions = [item for items in decided for item in items]
         unique = {position.id: position for position in positions}
-        return Lived(signals[::-1], decisions[::-1], orders, list(unique.values()), self.venue.exit_bars)
+        return Lived(signals[::-1], decisions[::-1], orders, list(unique.values()))

@@ -66,7 +66,6 @@ class CandleVenue(VirtualVenue):
         self.entries: dict[str, Decimal] = {}
         self.leverage: dict[str, int] = {}
         self.entered_at: dict[str, datetime] = {}
-        self.exit_bars: dict[UUID, int] = {}
 
     def close_bar(self, symbol: str, bar: int) -> None:
         """`bar` has closed: the price is its close, and orders fill at the open that follows at once."""
@@ -137,9 +136,6 @@ class CandleVenue(VirtualVenue):
         if opens:
             self.entries[intent.instrument], self.leverage[intent.instrument] = price, intent.leverage
             self.entered_at[intent.instrument] = self._clock.now()
-        else:
-            following = self.bar[intent.instrument] + 1
-            self.exit_bars[intent.position_id] = int(market.columns.opened_at[following])
         order.filled += quantity
         order.cost += quantity * price
         account.held[intent.instrument] = account.held.get(intent.instrument, Decimal(0)) + quantity * intent.side.sign

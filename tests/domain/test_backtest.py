@@ -342,14 +342,17 @@ def entry_at(columns: Columns, bar: int, side: Side, plan: ExitPlan) -> Entries:
 
 
 def left_bar_by_bar(place: BacktestMarket, position: Position, first: int) -> tuple[int, CloseReason] | None:
-    """What the live rule says when it is shown one candle after the other."""
+    """What the live rule says when it is shown one candle after the other, and after each where the price stands then."""
     for bar in range(first, len(place)):
         high, low = exact(place.columns.high[bar]), exact(place.columns.low[bar])
         mark, now = exact(place.columns.close[bar]), place.closed_at(bar)
-        decision = decide_exit(position, mark, now=now, high=high, low=low)
-        if decision is not None:
-            return bar, decision.reason
+        within = decide_exit(position, mark, now=now, high=high, low=low)
+        if within is not None and within.reason is not CloseReason.TIME:
+            return bar, within.reason
         position = track(position, high if position.side is Side.LONG else low)
+        at_close = decide_exit(position, mark, now=now)
+        if at_close is not None and (bar < len(place) - 1 or at_close.reason is CloseReason.TIME):
+            return bar, at_close.reason
     return None
 
 
@@ -382,6 +385,17 @@ def test_the_bar_found_at_once_is_the_bar_at_which_the_live_rule_leaves(seed, si
     decided_at = found.bar - 1 if found.at_open else found.bar
     is_end = expected is None or (expected[1] is CloseReason.TIME and expected[0] == len(place) - 1)
     assert (decided_at, found.reason) == ((len(place) - 1, CloseReason.MANUAL) if is_end else expected)
+
+
+def test_a_close_at_the_stop_that_its_own_bar_has_drawn_is_left_at_the_next_open_whatever_that_is():
+    """A monitor that looks at the close finds the price at the stop; by the next open it may have gone away again."""
+    rest = {"open": {7: 102.5}, "low": {7: 102.3}, "high": {6: 104.0, 7: 102.6}, "close": {6: 102.0, 7: 102.5}}
+    columns = flat(12, **rest)
+    plan = ExitPlan(stop=DECIMAL(95), target=None, trail_distance=DECIMAL(2), trail_activation=DECIMAL(1))
+    place = market(columns)
+    (ahead,) = look_ahead(place, entry_at(columns, 4, Side.LONG, plan), np.array([4]), FRICTIONLESS)
+    found = find_leaving(place, held_from(place, 5, Side.LONG, plan), 5, ahead, FRICTIONLESS)
+    assert found == (7, True, CloseReason.TRAILING, DECIMAL("102.5"))
 
 
 @settings(max_examples=100, deadline=None)

@@ -58,6 +58,7 @@ STACKED = "one in this direction is held or on its way"
 class Setup:
     """A backtest: which strategies on which markets, with how much, inside which limits and assumptions.
 
+    What is wanted at one moment is judged in the order of `markets`, and in each of them in that of `strategies`.
     Signals are taken from bars that open at or after `start` (None: from the first); earlier candles warm up. A signal
     whose next open comes `expires_in` or more after its close has expired. With `counsel` entries want the model's
     confirmation, and its recorded answers are heard.

@@ -109,8 +109,9 @@ def _nearest_levels(
 def find_leaving(market: BacktestMarket, held: Held, entry_bar: int, ahead: Ahead, assumptions: Assumptions) -> Leaving:
     """End of `held`, opened at the open of `entry_bar`, with what lies `ahead` of it.
 
-    Within a bar the stop comes first, then the target; what a close decides is filled at the next open; what is held
-    after the last bar is closed at its close (MANUAL: nobody decided it).
+    Within a bar the stop comes first, then the target; what a close decides is filled at the next open, and so is a close
+    at or beyond the stop that its own bar has drawn behind it; what is held after the last bar is closed at its close
+    (MANUAL: nobody decided it).
     """
     last = len(market) - 1
     timed = _timed(market, held, entry_bar, last)
@@ -124,13 +125,13 @@ def find_leaving(market: BacktestMarket, held: Held, entry_bar: int, ahead: Ahea
     else:
         touched = _touched(market, held.opened(), entry_bar, bound)
         if touched is not None:
-            bar, decision, tracked = touched
-            return _within(market, held, bar, decision.reason, stop_price_now(tracked), assumptions)
+            bar, reason, level = touched
+            if level is None:
+                return _at_open(market, held, bar, reason, assumptions)
+            return _within(market, held, bar, reason, level, assumptions)
     if bound < last:
         reason = CloseReason.TIME if timed <= ahead.flagged else CloseReason.OPPOSITE
-        opening = exact(market.columns.open.item(bound + 1))
-        price = market.fill_price(bound + 1, opening, held.side, False, assumptions)
-        return _unless_liquidated(held, Leaving(bound + 1, True, reason, price))
+        return _at_open(market, held, bound + 1, reason, assumptions)
     price = market.fill_price(last, exact(market.columns.close[last]), held.side, False, assumptions)
     return Leaving(last, False, CloseReason.MANUAL, price)
 
@@ -190,15 +191,21 @@ def _is_at_or_beyond(level: Decimal, rounded: float, price: float, is_below: boo
 
 def _touched(
     market: BacktestMarket, position: Position, entry_bar: int, bound: int
-) -> tuple[int, ExitDecision, Position] | None:
+) -> tuple[int, CloseReason, Decimal | None] | None:
+    """The first bar from `entry_bar` on in which `position` is left, why, and the stop in force within it.
+
+    None for the stop of a bar that is left at its open, as the close before it decided; that may be the one after `bound`.
+    """
     start, size, tracked = entry_bar, FIRST_CHUNK, position
     while start <= bound:
         stop = min(start + size, bound + 1)
-        place = _proposed(market, tracked, start, stop)
+        place = _proposed(market, tracked, start, stop, closes_count=start > entry_bar)
         if place is None:
             tracked, start, size = _seen(market, tracked, start, stop), stop, size * 4
             continue
         tracked = _seen(market, tracked, start, place)
+        if place > entry_bar and (decided := _decided_at_close(market, tracked, place - 1)):
+            return place, decided.reason, None
         decision = decide_exit(
             tracked,
             exact(market.columns.close[place]),
@@ -208,9 +215,17 @@ def _touched(
         )
         # Time is decided by the bound; a bar proposed by rounding alone decides nothing.
         if decision is not None and decision.reason is not CloseReason.TIME:
-            return place, decision, tracked
+            return place, decision.reason, stop_price_now(tracked)
         tracked, start = _seen(market, tracked, place, place + 1), place + 1
+    if bound < len(market) - 1 and (decided := _decided_at_close(market, tracked, bound)):
+        return bound + 1, decided.reason, None
     return None
+
+
+def _decided_at_close(market: BacktestMarket, tracked: Position, bar: int) -> ExitDecision | None:
+    """What the close of `bar` says to a position that has seen it all; time is decided by the bound."""
+    decision = decide_exit(tracked, exact(market.columns.close[bar]), now=market.closed_at(bar))
+    return None if decision is None or decision.reason is CloseReason.TIME else decision
 
 
 def _seen(market: BacktestMarket, position: Position, start: int, stop: int) -> Position:
@@ -224,7 +239,11 @@ def _seen(market: BacktestMarket, position: Position, start: int, stop: int) -> 
     return replace(position, best_price=best_of(position, mark))
 
 
-def _proposed(market: BacktestMarket, position: Position, start: int, stop: int) -> int | None:
+def _proposed(market: BacktestMarket, position: Position, start: int, stop: int, *, closes_count: bool) -> int | None:
+    """The first bar from `start` up to `stop` that a stop or the target may be met in, or by the close before it.
+
+    The close before the first of them counts with `closes_count`: not for the bar that the position was opened in.
+    """
     high, low = market.columns.high[start:stop], market.columns.low[start:stop]
     sign, exits = position.side.sign, position.exits
     worst, best = (low, high) if sign > 0 else (-high, -low)
@@ -239,12 +258,21 @@ def _proposed(market: BacktestMarket, position: Position, start: int, stop: int)
             before - entry >= activation - abs(entry) * SLACK, before - float(exits.trail_distance), -np.inf
         )
         levels = np.maximum(level, trailed)
-        hits = worst <= levels + abs(level) * SLACK
+        closes = sign * market.columns.close[start - 1 : stop - 1]
+        # Only the best of its own bar draws a stop to where that bar has closed; farther away it was met within.
+        hits = np.minimum(worst, closes) <= levels + abs(level) * SLACK
+        if not closes_count:
+            hits[0] = worst[0] <= levels[0] + abs(level) * SLACK
     if exits.target is not None:
         target = sign * float(exits.target)
         hits |= best >= target - abs(target) * SLACK
     place = int(hits.argmax())
     return start + place if hits[place] else None
+
+
+def _at_open(market: BacktestMarket, held: Held, bar: int, reason: CloseReason, assumptions: Assumptions) -> Leaving:
+    price = market.fill_price(bar, exact(market.columns.open.item(bar)), held.side, False, assumptions)
+    return _unless_liquidated(held, Leaving(bar, True, reason, price))
 
 
 def _within(
