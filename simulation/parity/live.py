@@ -40,6 +40,8 @@ POLICY = Policy(
     order_prefix="bt", market_fresh_s=0.0, mark_fresh=timedelta(0), history_candles=2_000, live_trading=False
 )
 
+_A_MOMENT = timedelta(milliseconds=1)
+
 
 @dataclass(slots=True)
 class Inbox:
@@ -185,15 +187,18 @@ class Driver:
         """What the prices of `bar` do to what is held: the worst is believed first."""
         if not self.open:
             return
-        # A candle does not tell when within it something happened: it is dated at its end, as the backtest does.
-        self.clock.advance_to(self.lead.closed_at(bar))
-        for position in list(self.open):
-            # A price on its way down meets the trailing stop before one at the venue that has not followed as far.
-            self._trail(position, bar)
-            self._stop(position)
-            self._target(position, bar)
-        for position in list(self.open):
-            self._best(position, bar)
+        # A candle does not tell when within it something happened: it is dated at its end, as the backtest does. What is
+        # due by then is not due yet: the close decides it.
+        ends_at = self.lead.closed_at(bar)
+        self.clock.advance_to(ends_at - _A_MOMENT)
+        with self.venue.dating(ends_at):
+            for position in list(self.open):
+                # A price on its way down meets the trailing stop before one at the venue that has not followed as far.
+                self._trail(position, bar)
+                self._stop(position)
+                self._target(position, bar)
+            for position in list(self.open):
+                self._best(position, bar)
 
     def _is_open(self, position: Position) -> bool:
         return any(item.id == position.id for item in self.open)
