@@ -16,8 +16,10 @@ from common.domain.position import CloseReason, Position
 from common.domain.risk.verdict import Veto
 from simulation.parity.live import Lived
 
-NEAR = 1e-9
-"""Relative difference that the beginning of a recursive average may leave in a measured number."""
+NEAR = 1e-8
+"""Relative difference that a measured number may have: the beginning of a recursive average leaves 1e-9, a rest that is
+counted from a moment before its bar's end 3e-9 of five minutes.
+"""
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class Comparison:
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two values are the same; numbers that were computed, to nine digits."""
+    """Whether two values are the same; numbers that were computed, to eight digits."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, float) and isinstance(other, float):

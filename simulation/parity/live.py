@@ -40,7 +40,8 @@ POLICY = Policy(
     order_prefix="bt", market_fresh_s=0.0, mark_fresh=timedelta(0), history_candles=2_000, live_trading=False
 )
 
-_A_MOMENT = timedelta(milliseconds=1)
+_A_MOMENT = timedelta(microseconds=1)
+"""So long before its end is within a bar: the least that the ledger can tell apart."""
 
 
 @dataclass(slots=True)

@@ -37,7 +37,7 @@ def test_the_first_field_that_differs_is_named_and_a_missing_row_too() -> None:
     ]  # fmt: skip
 
 
-def test_computed_numbers_are_alike_to_nine_digits_and_others_exactly() -> None:
+def test_computed_numbers_are_alike_to_eight_digits_and_others_exactly() -> None:
     assert alike({"a": 1.0}, {"a": 1.0 + 1e-10})
     assert not alike({"a": 1.0}, {"a": 1.0 + 1e-6})
     assert not alike("1.0", "1.00")
