@@ -182,10 +182,11 @@ def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
     balance = seen.balance
     if balance is None:
         return
-    learn(fleet, uow, account, seen.orders, seen.fills)
-    learn_fundings(fleet, uow, account, _attributable(uow, account, seen.fundings))
+    # First of all: whoever judges a close adds what is held now to what has been earned, and what closed is held no more.
     uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, fleet.clock.now())
     uow.risk.raise_peak(account.id, balance.equity)
+    learn(fleet, uow, account, seen.orders, seen.fills)
+    learn_fundings(fleet, uow, account, _attributable(uow, account, seen.fundings))
     current = [(uow.orders.get(order.id), item) for order, item in seen.orders]
     if any(order is not None and item.filled_quantity > order.filled_quantity for order, item in current):
         fleet.lacking.add(account.id)

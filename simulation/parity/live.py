@@ -191,7 +191,8 @@ class Driver:
         # A candle does not tell when within it something happened: it is dated at its end, as the backtest does. What is
         # due by then is not due yet: the close decides it.
         ends_at = self.lead.closed_at(bar)
-        self.clock.advance_to(ends_at - _A_MOMENT)
+        # What is dated at midnight belongs to the day that begins then.
+        self.clock.advance_to(ends_at if ends_at.time() == time(0) else ends_at - _A_MOMENT)
         with self.venue.dating(ends_at):
             for position in list(self.open):
                 # A price on its way down meets the trailing stop before one at the venue that has not followed as far.

@@ -326,6 +326,22 @@ def test_a_stop_out_rests_its_market_and_a_loss_streak_rests_the_account(world: 
     assert "breaker" in world.audited(house, house.account.id)
 
 
+def test_a_loss_that_was_seen_coming_is_counted_once(world: World) -> None:
+    """The balance of an earlier look holds as unrealised what the fill that is learnt now has realised."""
+    house = world.settle_in("meridian", limits={"daily_loss_max": "0.012"})
+    world.enter(house)
+    world.move_price("98.1")
+    world.visit(house)
+    world.clock.advance(5)
+    world.move_price("97.9")
+    world.visit(house)
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        record = uow.risk.lock_book(house.account.id, world.clock.now()).record
+    assert world.positions(house) == []
+    assert Decimal("-1_100") < record.day_profit < Decimal("-700")
+    assert record.cooling_until is None
+
+
 def test_a_stop_out_rests_every_market_where_the_profile_asks_for_it(world: World) -> None:
     house = world.settle_in(limits={"symbol_cooldown_min": None, "stop_cooldown_min": 900})
     world.enter(house)

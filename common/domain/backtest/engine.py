@@ -329,37 +329,39 @@ class _Run:
         if ledger.is_new_day(now):
             self.begin_day(at_ms, now)
         ledger.close(held, closed, now)
-        profit = self.guess(at_ms)
-        self.watch(at_ms, profit)
+        # Within a bar nobody knows yet where it closes: what else is held is worth what it was at the close before.
+        marked_ms = at_ms if leaving.at_open else at_ms - market.step_ms
+        profit = self.guess(at_ms, marked_ms)
+        self.watch(at_ms, marked_ms, profit)
         self.has_clear_rates = rates_are_clear(ledger, self.bounds)
         if self.judge_all or not self.has_clear_rates or may_trip(ledger, self.bounds, profit):
-            ledger.look(now, self.unrealised(at_ms))
+            ledger.look(now, self.unrealised(at_ms, marked_ms))
             self.has_clear_rates = rates_are_clear(ledger, self.bounds)
         self.positions.append(closed)
 
     def begin_day(self, at_ms: int, now: datetime) -> None:
         """The day begins at midnight, with the equity of then: nothing has been booked since."""
         midnight_ms = max(at_ms - at_ms % DAY_MS, self.marks.start)
-        self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(midnight_ms))
+        self.ledger.begin_day(now, self.ledger.wallet + self.unrealised(midnight_ms, midnight_ms))
 
-    def watch(self, at_ms: int, profit: float) -> None:
+    def watch(self, at_ms: int, marked_ms: int, profit: float) -> None:
         """Remember the equity where it may be the highest yet."""
         ledger = self.ledger
         if float(ledger.wallet) + profit > float(ledger.peak) * (1.0 - MARGIN):
-            ledger.observe(ledger.wallet + self.unrealised(at_ms))
+            ledger.observe(ledger.wallet + self.unrealised(at_ms, marked_ms))
 
-    def guess(self, at_ms: int) -> float:
-        """Profit of what is held at the last closes, in floats."""
-        closes, place, total = self.marks.closes, self.marks.place(at_ms), 0.0
+    def guess(self, at_ms: int, marked_ms: int) -> float:
+        """As `unrealised`, in floats."""
+        closes, place, total = self.marks.closes, self.marks.place(marked_ms), 0.0
         for held in self.ledger.open:
             if held.opened_ms < at_ms:
                 total += (closes[held.market][place] - held.entry) * held.units
         return total
 
-    def unrealised(self, at_ms: int) -> Decimal:
-        """Profit of what is held at the last closes; a position that opens at this very moment has none yet."""
+    def unrealised(self, at_ms: int, marked_ms: int) -> Decimal:
+        """Profit of what is held at `at_ms`, at the closes of `marked_ms`; what opens at this very moment has none yet."""
         held = [item for item in self.ledger.open if item.opened_ms < at_ms]
-        return sum((item.unrealised(exact(self.marks.at(item.market, at_ms))) for item in held), ZERO)
+        return sum((item.unrealised(exact(self.marks.at(item.market, marked_ms))) for item in held), ZERO)
 
     def decide(self, at_ms: int, item: Prepared, order: int) -> None:
         market, bar = self.setup.markets[item.market], item.bars.item(order)
@@ -371,8 +373,8 @@ class _Run:
             return
         if self.ledger.is_new_day(now):
             self.begin_day(at_ms, now)
-        profit = self.guess(at_ms)
-        self.watch(at_ms, profit)
+        profit = self.guess(at_ms, at_ms)
+        self.watch(at_ms, at_ms, profit)
         verdict = self.verdict(at_ms, now, item, order, side, close, plan, profit)
         if isinstance(verdict, Veto):
             self.decisions.append(Decided(item.market, item.strategy, bar, VETOED, verdict))
@@ -420,7 +422,7 @@ class _Run:
         setup, ledger = self.setup, self.ledger
         signal = _signal(setup, self.prepared, Decided(item.market, item.strategy, bar, ""))
         state = setup.markets[item.market].state(bar, setup.assumptions)
-        book, advice = ledger.book(now, self.unrealised(at_ms)), None
+        book, advice = ledger.book(now, self.unrealised(at_ms, at_ms)), None
         if setup.counsel is not None:
             book, advice = setup.counsel.required(book), setup.counsel.answers.get(signal.id)
             self.unanswered += advice is None
