@@ -338,7 +338,7 @@ def test_a_loss_that_was_seen_coming_is_counted_once(world: World) -> None:
     with world.store.unit_of_work(house.tenant.id) as uow:
         record = uow.risk.lock_book(house.account.id, world.clock.now()).record
     assert world.positions(house) == []
-    assert Decimal("-1_100") < record.day_profit < Decimal("-700")
+    assert Decimal(-1_100) < record.day_profit < Decimal(-700)
     assert record.cooling_until is None
 
 
