@@ -46,6 +46,8 @@ class Prober:
     number: int = 0
     seconds: list[float] = field(default_factory=list)
     slowest: dict[str, int] = field(default_factory=dict)
+    last: str = ""
+    """What came last when it was measured last."""
 
     def measure(self) -> float:
         """Seconds of life until everything works; raises NotRecovered."""
@@ -58,7 +60,8 @@ class Prober:
             taken = round(time.monotonic() - began, 3)
             if not found:
                 self.seconds.append(taken)
-                self.slowest[missing[0]] = self.slowest.get(missing[0], 0) + 1
+                self.last = missing[0]
+                self.slowest[self.last] = self.slowest.get(self.last, 0) + 1
                 return taken
             if found != missing:
                 log.info("%.1f s after the last fault there is still no %s", taken, ", ".join(found))

@@ -203,7 +203,9 @@ def _squall(storm: Storm, lanes: list[list[Kind]]) -> None:
         (storm.lasting if lane[0].outlasts else threads).append(thread)
     _await(threads)
     seconds = storm.prober.measure()
-    storm.say(f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s")
+    storm.say(
+        f"{storm.world.at():7.1f} s  {len(storm.entries):5d} faults, recovered in {seconds:.1f} s ({storm.prober.last})"
+    )
 
 
 def _await(threads: list[threading.Thread]) -> None:
