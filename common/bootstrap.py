@@ -110,7 +110,8 @@ class SharedState:
 # Seconds of life. A venue that came back is noticed within a second, for recovery is measured in seconds; a model may
 # take longer, for entries wait on it and nothing else does.
 _FAILURES_MAX = 5
-_VENUE_OPEN_S, _VENUE_PROBE_S = 1.0, 5.0
+# A probe that was lost (its worker killed, its connection half open) keeps everybody waiting for as long as its lease.
+_VENUE_OPEN_S, _VENUE_PROBE_S = 1.0, 2.0
 _MODEL_OPEN_S, _MODEL_PROBE_S = 10.0, 30.0
 
 
