@@ -402,19 +402,29 @@ def test_a_halt_takes_back_working_entries_as_far_as_its_mode_says(
     assert world.entry(house).status is status
 
 
-def test_what_an_entry_that_was_taken_back_reserved_counts_until_a_late_fill_would_have_been_told(
-    world: World, house: House
-) -> None:
+def take_back_entry(world: World, house: House) -> None:
+    """An entry rests at the venue, and a halt has it cancelled."""
     rest_entry(world, house)
     stop_everything(world, HaltMode.CANCEL_ENTRIES)
     world.clock.advance(1)
     world.visit(house)
     world.work()
+
+
+def counted(world: World, house: House) -> list[Decimal]:
+    """Quantities that count against the house's limits."""
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        return [item.quantity for item in uow.risk.lock_book(house.account.id, world.clock.now()).exposures]
+
+
+def test_what_an_entry_that_was_taken_back_reserved_counts_until_a_late_fill_would_have_been_told(
+    world: World, house: House
+) -> None:
+    take_back_entry(world, house)
     with world.store.unit_of_work(house.tenant.id) as uow:
         (held,) = uow.risk.held()
-        exposures = uow.risk.lock_book(house.account.id, world.clock.now()).exposures
     assert (held.status, held.lapses_at) == (S.CANCELED, world.clock.now() + timedelta(seconds=10))
-    assert [item.quantity for item in exposures] == [Decimal("426.7")]
+    assert counted(world, house) == [Decimal("426.7")]
     reconcile_account(world.fleet, *house.ids)
     assert counted(world, house) == [Decimal("426.7")]
     world.clock.advance(10)
@@ -422,20 +432,11 @@ def test_what_an_entry_that_was_taken_back_reserved_counts_until_a_late_fill_wou
     assert counted(world, house) == []
 
 
-def counted(world: World, house: House) -> list[Decimal]:
-    with world.store.unit_of_work(house.tenant.id) as uow:
-        return [item.quantity for item in uow.risk.lock_book(house.account.id, world.clock.now()).exposures]
-
-
 def test_the_room_of_an_entry_that_was_taken_back_is_not_given_away_by_a_clock_that_jumps(
     world: World, house: House
 ) -> None:
     """A venue's clock may leap: that much time is gone, and nobody has looked yet at what was filled within."""
-    rest_entry(world, house)
-    stop_everything(world, HaltMode.CANCEL_ENTRIES)
-    world.clock.advance(1)
-    world.visit(house)
-    world.work()
+    take_back_entry(world, house)
     world.clock.advance(600)
     assert counted(world, house) == [Decimal("426.7")]
     fill_entry(world, house, "426.7")
