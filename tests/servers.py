@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psycopg
 from psycopg import sql
@@ -135,3 +135,11 @@ def _create_roles(url_superuser: str) -> None:
                     sql.Identifier(role), sql.Literal(ROLE_PASSWORD)
                 )
             )
+
+
+def cut_leaders(connection: psycopg.Connection[Any]) -> None:
+    """End the connection of every leader in the database of `connection`, a superuser's; other workers' lead on."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+        " WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )

@@ -25,6 +25,7 @@ from common.ports.venue import Credentials, VenueOrder
 from common.services import follow_accounts
 from common.services.follow_accounts import Follower, Listener, Visits
 from common.services.hear_account import Heard, hear_account, untold
+from tests.servers import cut_leaders
 from tests.services.test_positions import fill_entry, rest_entry
 from tests.services.venue import SOL, Fate, Resting
 from tests.services.world import House, World
@@ -294,10 +295,7 @@ def test_leases_that_are_lost_with_their_connection_are_taken_anew(
     root: psycopg.Connection[Any],
 ) -> None:
     follower.look()
-    root.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
-        " WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
+    cut_leaders(root)
     follower.look()
     assert len(streams[live.account.id]) == 2
     assert streams[live.account.id][0].ended.wait(10)

@@ -9,7 +9,7 @@ import pytest
 
 from common.domain.errors import Transient
 from common.store import Store
-from tests.servers import Database
+from tests.servers import Database, cut_leaders
 
 Connection = psycopg.Connection[Any]
 
@@ -37,10 +37,7 @@ def test_a_leader_whose_connection_died_leads_no_more(store: Store, root: Connec
     rival = Store(books.url_app)
     lead = store.try_lead("beat")
     assert lead is not None
-    root.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
-        " WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
+    cut_leaders(root)
     assert not lead.holds()
     heir = rival.try_lead("beat")
     assert heir is not None
@@ -76,22 +73,18 @@ def test_leases_end_with_their_connection(store: Store, root: Connection, books:
     ours, theirs = store.leases(), rival.leases()
     assert ours.holds()
     assert ours.take("a")
-    kill = (
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory'"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    root.execute(kill)
+    cut_leaders(root)
     with pytest.raises(Transient):
         ours.take("b")
     assert ours.held == frozenset()
     assert theirs.take("a")
-    root.execute(kill)
+    cut_leaders(root)
     assert not theirs.holds()
     assert theirs.held == frozenset()
     ours.close()
     last = rival.leases()
     assert last.take("c")
-    root.execute(kill)
+    cut_leaders(root)
     last.close()
     theirs.close()
     rival.close()

@@ -10,6 +10,7 @@ from celery import Celery
 
 from beat_schedule import BEATS, Beat, seconds
 from common.domain.errors import InvalidInput, Transient
+from tests.servers import cut_leaders
 from tests.services.venue import StepClock
 from tests.services.world import World
 
@@ -109,7 +110,7 @@ def ticks(scheduler: Any) -> None:
 
 def test_a_leader_that_lost_its_connection_leads_no_more_and_may_lead_again(scheduler: Any, root: Any) -> None:
     assert scheduler._leads()
-    root.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+    cut_leaders(root)
     assert not scheduler._leads()
     assert scheduler._leads()
     scheduler.close()
