@@ -82,7 +82,7 @@ class Record:
         self.reserved.pop(order_id, None)
 
     def on_balance(self, account_id: UUID, wallet: Any, equity: Any, *_: Any) -> None:
-        """The venue told a balance."""
+        """The venue told a balance, or a fill corrected it."""
         self.equity[account_id] = equity
 
     def on_halt(self, scope: HaltScope, subject: str, mode: Any, *_: Any) -> None:
@@ -109,7 +109,7 @@ TAPS: dict[str, dict[str, str]] = {
     "orders": {"add": "order", "save": "order"},
     "positions": {"add": "position", "save": "position"},
     "risk": {"add_reservation": "reserve", "release_reservation": "release", "let_lapse": "release"},
-    "accounts": {"save_balance": "balance", "mark_reconciled": "reconcile"},
+    "accounts": {"save_balance": "balance", "correct_balance": "balance", "mark_reconciled": "reconcile"},
     "halts": {"add": "halt", "lift": "resume"},
     "quarantine": {"add": "quarantine"},
 }

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from common.domain.money import ZERO
-from common.domain.risk.book import Record
+from common.domain.position import CloseReason, Position
+from common.domain.risk.book import EVERY_INSTRUMENT, Record
 from common.domain.risk.caps import day_loss, day_loss_limit
 from common.domain.risk.context import Measure, at_least
 from common.domain.risk.limits import Limits
@@ -16,6 +17,9 @@ from common.domain.risk.verdict import Rule
 
 COOLDOWN = timedelta(hours=24)
 """Cool-down where no limit names one (T-30)."""
+
+STOPPED_OUT = frozenset({CloseReason.STOP, CloseReason.LIQUIDATION})
+"""Closes after which markets are left alone for a while, when they lost."""
 
 Threshold = Callable[[Record, Limits, Decimal], Measure | None]
 
@@ -95,3 +99,12 @@ def trip(record: Record, limits: Limits, now: datetime, *, equity: Decimal | Non
         if measure is not None and measure.is_crossed:
             return Trip(rule, measure.measured, measure.limit, measure.unit, until)
     return None
+
+
+def stop_rests(closed: Position, limits: Limits) -> dict[str, timedelta]:
+    """How long a loss at the stop leaves what alone (L-29): its instrument, and `EVERY_INSTRUMENT`; empty after any other close."""
+    if closed.close_reason not in STOPPED_OUT:
+        return {}
+    rests = {closed.instrument: limits.symbol_cooldown_min, EVERY_INSTRUMENT: limits.stop_cooldown_min}
+    asked = {name: rest for name, rest in rests.items() if rest}
+    return asked if asked and closed.net_profit < ZERO else {}

@@ -201,6 +201,7 @@ def refold_position(fleet: Fleet, uow: UnitOfWork, account: Account, position_id
     tick = instrument_of(uow, account.venue, after.instrument).tick_size
     after = replace(after, exits=after.exits.drawn_from(after.entry_price, after.side, tick))
     now = fleet.clock.now()
+    _take_out(uow, account, before, after, max(fill.occurred_at for fill in fills))
     if after.is_open:
         after = _save(uow, known, after)
         if known is None:
@@ -210,9 +211,24 @@ def refold_position(fleet: Fleet, uow: UnitOfWork, account: Account, position_id
         after = _save(uow, known, _with_reason(uow, after))
         if before.closed_at is None:
             uow.audit.append("position_closed", str(after.id), encode(after), now)
-            trip_breaker(fleet, uow, account, after, now)
+            trip_breaker(uow, account, after, now)
         cancel_leftovers(uow, after, now)
     return after
+
+
+def _take_out(uow: UnitOfWork, account: Account, before: Position, after: Position, filled_at: datetime) -> None:
+    """Take what was earned since the balance was told out of its unrealised profit, where it would be counted once more.
+
+    A balance that was told in this transaction, or after `filled_at`, knows of it.
+    """
+    kept = None if uow.accounts.is_told(account.id) else uow.accounts.balance(account.id)
+    if kept is None or filled_at < kept.at:
+        return
+    earned = after.net_profit - before.net_profit
+    # What was entered after the balance was told has earned nothing in it.
+    mark = kept.marks.get(after.instrument)
+    gone = ZERO if mark is None else before.unrealised(mark) - after.unrealised(mark)
+    uow.accounts.correct_balance(account.id, kept.wallet + earned, kept.equity + earned - gone)
 
 
 def _opened_by(uow: UnitOfWork, account: Account, position_id: UUID) -> Position:

@@ -183,7 +183,8 @@ def _write(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
     if balance is None:
         return
     # First of all: whoever judges a close adds what is held now to what has been earned, and what closed is held no more.
-    uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, fleet.clock.now())
+    now, marks = fleet.clock.now(), {symbol: mark for symbol, mark in seen.marks.items() if mark > ZERO}
+    uow.accounts.save_balance(account.id, balance.wallet, balance.equity, balance.available, now, marks=marks)
     uow.risk.raise_peak(account.id, balance.equity)
     learn(fleet, uow, account, seen.orders, seen.fills)
     learn_fundings(fleet, uow, account, _attributable(uow, account, seen.fundings))

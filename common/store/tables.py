@@ -466,6 +466,7 @@ account_balances = _tenant_table(
     _money("wallet"),
     _money("equity"),
     _money("available"),
+    Column("marks", JSONB(), nullable=False, server_default=text("'{}'")),
     _time("updated_at"),
     _of_account(),
 )

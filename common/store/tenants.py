@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -50,12 +50,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """An account's balance as last told by its venue."""
+    """An account's balance as last told by its venue, at `at`, with what was closed since; `marks` are the prices then."""
 
     wallet: Decimal
     equity: Decimal
     available: Decimal
     at: datetime
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 class Tenants:
@@ -96,6 +97,7 @@ class Accounts:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._told: set[UUID] = set()
 
     def add(self, account: Account) -> None:
         """Open `account` in our books, with the rows its locks live on."""
@@ -142,19 +144,42 @@ class Accounts:
         return bytes(sealed) if sealed is not None else None
 
     def save_balance(
-        self, account_id: UUID, wallet: Decimal, equity: Decimal, available: Decimal, now: datetime
+        self,
+        account_id: UUID,
+        wallet: Decimal,
+        equity: Decimal,
+        available: Decimal,
+        now: datetime,
+        *,
+        marks: Mapping[str, Decimal] | None = None,
     ) -> None:
-        """Keep the balance the venue told at `now`."""
+        """Keep the balance the venue told at `now`, when its markets stood at `marks`."""
         row = {"tenant_id": self._session.tenant(), "account_id": account_id, "wallet": wallet, "equity": equity}
+        row["marks"] = {symbol: str(mark) for symbol, mark in (marks or {}).items()}
         self._session.put(tables.account_balances, row | {"available": available, "updated_at": now})
+        self._told.add(account_id)
+
+    def correct_balance(self, account_id: UUID, wallet: Decimal, equity: Decimal) -> None:
+        """Let what was earned after the balance was told make it `wallet` and `equity`."""
+        self._session.execute(
+            "UPDATE account_balances SET wallet = :wallet, equity = :equity WHERE account_id = :id",
+            {"id": account_id, "wallet": wallet, "equity": equity},
+        )
+
+    def is_told(self, account_id: UUID) -> bool:
+        """Whether the balance was told in this very transaction."""
+        return account_id in self._told
 
     def balance(self, account_id: UUID) -> Balance | None:
         """The balance as last kept, if any."""
         row = self._session.first(
-            "SELECT wallet, equity, available, updated_at FROM account_balances WHERE account_id = :id",
+            "SELECT wallet, equity, available, updated_at, marks FROM account_balances WHERE account_id = :id",
             {"id": account_id},
         )
-        return Balance(*row) if row else None
+        if row is None:
+            return None
+        marks = {symbol: Decimal(mark) for symbol, mark in row.marks.items()}
+        return Balance(row.wallet, row.equity, row.available, row.updated_at, marks)
 
 
 class Subscriptions:

@@ -87,7 +87,7 @@ def cooldown_ignored() -> None:
 
 @bug("I6", "the breaker never looks at the record")
 def breaker_asleep() -> None:
-    swap(trip_breaker.trip_breaker, lambda fleet, uow, account, closed, now: None)
+    swap(trip_breaker.trip_breaker, lambda uow, account, closed, now: None)
     _no_thresholds()
 
 

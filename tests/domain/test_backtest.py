@@ -487,6 +487,15 @@ def test_an_instrument_rests_after_a_lost_stop_and_not_after_a_won_trade():
     assert won.outcomes == {"filled": 2}
 
 
+def test_every_instrument_rests_after_a_lost_stop_where_the_limits_ask_for_it():
+    limits = dataclasses.replace(EVERY_RULE, stop_cooldown_min=timedelta(minutes=20))
+    places = (market(flat(60, low={22: 90.0})), market(flat(60), "SOL/USDT:USDT"))
+    script = Scripted({20: 1, 24: 1, 30: 1}, stop=5.0, leaves=(22,))
+    setup = Setup(places, (script,), equity=DECIMAL(10_000), assumptions=FRICTIONLESS, limits=limits)
+    # Stopped out of one in bar 22, the other is left at the same bar's end; at the end of bar 24 both rest.
+    assert run(setup).outcomes == {"filled": 4, "vetoed:symbol_cooling_down": 2}
+
+
 def test_a_ledger_gives_rates_only_of_enough_results_and_forgets_the_oldest():
     ledger = Ledger(backtest_account("simulator", "x"), DECIMAL(1_000), EVERY_RULE)
     for number in range(60):

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from common.domain import breaker
-from common.domain.risk.book import Record
+from common.domain.position import CloseReason
+from common.domain.risk.book import EVERY_INSTRUMENT, Record
 from common.domain.risk.limits import Limits
 from common.domain.risk.verdict import Rule
 from tests.domain import risk_world as world
 from tests.domain.risk_world import NOW, D
+from tests.domain.test_performance import trade
 
 RATED = {"closed_trades": 20}
 
@@ -79,3 +81,21 @@ def test_without_a_named_cool_down_it_lasts_a_day() -> None:
     trip = breaker.trip(record(consecutive_losses=3), Limits(consecutive_losses_max=3), NOW)
     assert trip is not None
     assert trip.until == NOW + breaker.COOLDOWN
+
+
+RESTS = Limits(symbol_cooldown_min=timedelta(minutes=2), stop_cooldown_min=timedelta(minutes=15))
+
+
+@pytest.mark.parametrize("reason", list(CloseReason))
+def test_a_loss_at_the_stop_or_by_the_venue_rests_its_market_and_every_market(reason: CloseReason) -> None:
+    rests = breaker.stop_rests(trade(0, -5, close_reason=reason), RESTS)
+    is_stopped_out = reason in {CloseReason.STOP, CloseReason.LIQUIDATION}
+    asked = {world.SYMBOL: timedelta(minutes=2), EVERY_INSTRUMENT: timedelta(minutes=15)}
+    assert rests == (asked if is_stopped_out else {})
+
+
+def test_nothing_rests_after_a_stop_that_earned_or_where_no_limit_asks_for_it() -> None:
+    assert breaker.stop_rests(trade(0, 5, close_reason=CloseReason.STOP), RESTS) == {}
+    lost = trade(0, -5, close_reason=CloseReason.STOP)
+    assert breaker.stop_rests(lost, Limits(stop_cooldown_min=timedelta(0))) == {}
+    assert breaker.stop_rests(lost, replace(RESTS, stop_cooldown_min=None)) == {world.SYMBOL: timedelta(minutes=2)}

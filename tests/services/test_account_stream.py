@@ -18,7 +18,7 @@ import pytest
 from common.domain.errors import NotFound, Transient
 from common.domain.job import Stage
 from common.domain.order import OrderRole, OrderSide, OrderStatus
-from common.domain.risk.book import Environment
+from common.domain.risk.book import Book, Environment
 from common.domain.tenant import Account
 from common.ports.account_stream import AccountNews, Gap, GapCause, Hearer
 from common.ports.venue import Credentials, VenueOrder
@@ -48,6 +48,12 @@ def news(world: World, house: House) -> AccountNews:
 
 def hear(world: World, house: House, told: AccountNews) -> Heard:
     return hear_account(world.fleet, *house.ids, told)
+
+
+def book(world: World, house: House) -> Book:
+    """What the judges know of the account now."""
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        return uow.risk.lock_book(house.account.id, world.clock.now())
 
 
 # --- Hearing --------------------------------------------------------------------------------------------------------
@@ -93,6 +99,51 @@ def test_news_in_any_order_makes_the_same_ledger_as_asking(
     assert world.entry(house) == entry
     stops = world.orders(house, OrderRole.STOP)
     assert sum(stop.remaining for stop in stops) == Decimal(150)
+
+
+def test_what_closed_is_taken_out_of_the_balance_that_was_told_before(world: World) -> None:
+    """Between two looks the breaker and the judges know of a result once, as they do after the next look."""
+    house = world.settle_in("meridian", limits={"daily_loss_max": "0.012"})
+    world.enter(house)
+    world.move_price("98.1")
+    world.visit(house)
+    world.clock.advance(5)
+    world.move_price("97.9")
+    hear(world, house, AccountNews(fills=tuple(world.at_venue(house).fills)))
+    assert world.positions(house) == []
+    heard = book(world, house)
+    world.visit(house)
+    told = book(world, house)
+    assert told.record.day_profit != 0
+    assert heard.record == told.record
+    assert heard.equity == told.equity
+    assert told.record.cooling_until is None
+
+
+def test_a_gain_that_was_taken_is_taken_out_of_the_balance_too(world: World, house: House) -> None:
+    world.enter(house)
+    world.move_price("107")
+    world.visit(house)
+    world.work()
+    world.clock.advance(5)
+    assert world.positions(house) == []
+    taken = book(world, house)
+    world.visit(house)
+    assert taken.record.day_profit > 0
+    assert taken.record == book(world, house).record
+
+
+def test_a_result_that_the_balance_knows_already_is_not_taken_out_of_it(world: World, house: House) -> None:
+    world.enter(house)
+    world.clock.advance(5)
+    world.move_price("97")
+    told = world.door_of(house).balance()
+    with world.store.unit_of_work(house.tenant.id) as uow:
+        uow.accounts.save_balance(house.account.id, told.wallet, told.equity, told.available, world.clock.now())
+        uow.commit()
+    hear(world, house, AccountNews(fills=tuple(world.at_venue(house).fills)))
+    assert world.positions(house) == []
+    assert book(world, house).equity == told.equity
 
 
 def test_an_order_whose_acknowledgement_was_lost_is_known_by_what_the_venue_tells(world: World, house: House) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from common.domain.advice import AdvisorFallback
-from common.domain.breaker import trip
+from common.domain.breaker import stop_rests, trip
 from common.domain.making import maker
 from common.domain.market import Instrument
 from common.domain.money import ZERO
@@ -197,9 +197,8 @@ class Ledger:
         # Results during a cool-down are forgiven, as those before it are.
         if self.cooling_until is None or now > self.cooling_until:
             self._learn(net)
-        rest = symbol_rest(closed, net, self.limits)
-        if rest:
-            self.symbol_cooling[closed.instrument] = now + rest
+        for symbol, rest in stop_rests(closed, self.limits).items():
+            self.symbol_cooling[symbol] = now + rest
 
     def _learn(self, net: Decimal) -> None:
         if len(self.recent) == RECENT:
@@ -289,11 +288,3 @@ class Ledger:
             on_advisor_unavailable=AdvisorFallback.TECHNICAL,
             advisor_required=False,
         )
-
-
-def symbol_rest(closed: Position, net: Decimal, limits: Limits) -> timedelta | None:
-    """How long the instrument of `closed`, which earned `net`, is left alone: longest of what applies; None where nothing does."""
-    if closed.close_reason is not CloseReason.STOP or net >= ZERO:
-        return None
-    rests = (limits.symbol_cooldown_min, limits.stop_cooldown_min)
-    return max((rest for rest in rests if rest is not None), default=None)

@@ -16,6 +16,7 @@ from common.domain.backtest.account import MINIMUM_SAMPLE, Ledger
 from common.domain.backtest.market import Assumptions, BacktestMarket, Bars
 from common.domain.market import Instrument, InstrumentStatus
 from common.domain.money import ZERO
+from common.domain.risk.book import EVERY_INSTRUMENT
 from common.domain.risk.caps import Terms, leverage_limit, terms_of
 from common.domain.risk.limits import CORRELATED, MAJORS, Limits
 from common.domain.risk.rulebook import EDGE_SHARE
@@ -272,9 +273,10 @@ def _record_is_clear(symbol: str, ledger: Ledger, bounds: Bounds, standing: Stan
     now, limits = standing.now, bounds.limits
     if ledger.cooling_until is not None and ledger.cooling_until > now:
         return False
-    rest = ledger.symbol_cooling.get(symbol)
-    if rest is not None and rest > now:
-        return False
+    for name in (symbol, EVERY_INSTRUMENT):
+        rest = ledger.symbol_cooling.get(name)
+        if rest is not None and rest > now:
+            return False
     if limits.position_count_max is not None and standing.positions + 1 > limits.position_count_max:
         return False
     if bounds.consecutive_losses is not None and ledger.streak >= bounds.consecutive_losses:
