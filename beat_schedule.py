@@ -51,7 +51,7 @@ BEATS = (
     # Scans: idempotent by (venue, timeframe, shard, candle), so ticking often costs one cheap statement.
     Beat("signal.schedule", every=seconds(2), expires=seconds(2), in_venue_time=True),
     Beat("position.tick", every=seconds(2), expires=seconds(2), in_venue_time=True, floor=seconds(0.5)),
-    Beat("maintenance.relay", every=seconds(1), expires=seconds(1)),
+    Beat("maintenance.relay", every=seconds(0.5), expires=seconds(0.5)),
     Beat("maintenance.reconcile", every=seconds(60), expires=seconds(60), in_venue_time=True, floor=seconds(5)),
     Beat("maintenance.cash", every=seconds(60), expires=seconds(60), in_venue_time=True, floor=seconds(5)),
     Beat("maintenance.review", every=seconds(300), expires=seconds(300), in_venue_time=True, floor=seconds(5)),

@@ -109,7 +109,7 @@ TAPS: dict[str, dict[str, str]] = {
     "orders": {"add": "order", "save": "order"},
     "positions": {"add": "position", "save": "position"},
     "risk": {"add_reservation": "reserve", "release_reservation": "release", "let_lapse": "release"},
-    "accounts": {"save_balance": "balance", "correct_balance": "balance", "mark_reconciled": "reconcile"},
+    "accounts": {"save_balance": "balance", "correct_balance": "correction", "mark_reconciled": "reconcile"},
     "halts": {"add": "halt", "lift": "resume"},
     "quarantine": {"add": "quarantine"},
 }
@@ -121,6 +121,7 @@ _APPLY: dict[str, Callable[..., None]] = {
     "reserve": Record.on_reserve,
     "release": Record.on_release,
     "balance": Record.on_balance,
+    "correction": Record.on_balance,
     "halt": Record.on_halt,
     "resume": Record.on_resume,
     "reconcile": Record.on_reconcile,

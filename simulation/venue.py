@@ -118,13 +118,34 @@ class Booked:
 
 @dataclass(slots=True)
 class VirtualAccount:
-    """The venue's own ledger of one account; `cash` is what would be left if all that is held were worth nothing."""
+    """The venue's own ledger of one account; `cash` is what would be left if all that is held were worth nothing.
+
+    `cost` is what was paid for what is held of a market, negative where it was sold.
+    """
 
     orders: list[Resting] = field(default_factory=list)
     fills: list[Booked] = field(default_factory=list)
     fundings: list[VenueFunding] = field(default_factory=list)
     held: dict[str, Decimal] = field(default_factory=dict)
+    cost: dict[str, Decimal] = field(default_factory=dict)
     cash: Decimal = START_BALANCE
+
+    @property
+    def wallet(self) -> Decimal:
+        """What the account has earned, without the profit of what is held."""
+        return self.cash + sum(self.cost.values(), ZERO)
+
+    def take(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
+        """Add `quantity`, negative when sold, to what is held at `price`."""
+        held = self.held.get(symbol, ZERO)
+        left = held + quantity
+        cost = self.cost.get(symbol, ZERO)
+        if held * quantity >= ZERO:
+            self.cost[symbol] = cost + quantity * price
+        else:
+            self.cost[symbol] = left * price if held * left < ZERO else cost * left / held
+        self.held[symbol] = left
+        self.cash -= quantity * price
 
 
 @dataclass(slots=True)
@@ -331,8 +352,8 @@ class VirtualVenue:
         account.fills.append(Booked(fill, intent.client_order_id, self._visible(now)))
         order.filled += quantity
         order.cost += quantity * price
-        account.held[intent.instrument] = account.held.get(intent.instrument, ZERO) + quantity * intent.side.sign
-        account.cash -= quantity * price * intent.side.sign + fee
+        account.take(intent.instrument, quantity * intent.side.sign, price)
+        account.cash -= fee
 
     def tick(self) -> None:
         """Let what is due happen: late requests arrive, partial fills complete, stops trigger, funding is paid."""
@@ -496,9 +517,9 @@ class AccountDoor:
         ]
 
     def balance(self) -> VenueBalance:
-        """Equity from the venue's own ledger."""
+        """Wallet and equity from the venue's own ledger."""
         equity = self._venue.equity(self.account_id)
-        return VenueBalance("USDT", equity, equity, equity)
+        return VenueBalance("USDT", self._venue.account(self.account_id).wallet, equity, equity)
 
     def fundings(self, since: datetime) -> Sequence[VenueFunding]:
         """Every payment since `since`."""

@@ -2,6 +2,7 @@
 
 TradewindsError
 ├── Transient         try again later; nothing has happened
+│   └── AskAgain      … and it is known when
 ├── Permanent         record and stop; trying again cannot help
 │   ├── InvalidInput  names the field, the value and what would be accepted
 │   ├── NotFound      names what was asked for and what exists
@@ -22,6 +23,14 @@ class TradewindsError(Exception):
 
 class Transient(TradewindsError):
     """The attempt failed before it could have any effect; the same attempt may be made later."""
+
+
+class AskAgain(Transient):
+    """Nothing has happened, and trying again makes sense in `delay_s` seconds of life."""
+
+    def __init__(self, message: str, delay_s: float) -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
 
 
 class Permanent(TradewindsError):

@@ -44,10 +44,11 @@ class Policy:
 
     A stop at the venue is moved at most once in `stop_move_every`, and for no less than `stop_move_step` of the distance
     between entry and first stop. A quiet account is looked at once in `observe_every`, a restless one as often as it is visited
-    but never twice in `look_again_s`. For `late_fill_s` after an entry was taken back the venue may yet tell that it had
-    filled. A process keeps at most `kept_markets_max` series of candles for its scans. Whether an account is flat is asked
-    at once for `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others
-    are venue time.
+    but never twice in `look_again_s`. A candle that is not there yet is looked for again until `late_candle_s` after its
+    close. For `late_fill_s` after an entry was taken back the venue may yet tell that it had filled. A process keeps at
+    most `kept_markets_max` series of candles for its scans. Whether an account is flat is asked at once for
+    `flatten_haste`. Durations named `*_s` are seconds of life (they concern transport and people), the others are venue
+    time.
     """
 
     order_prefix: str = "tw"
@@ -61,6 +62,7 @@ class Policy:
     mark_fresh: timedelta = timedelta(seconds=1)
     observe_every: timedelta = timedelta(seconds=15)
     look_again_s: float = 1.0
+    late_candle_s: float = 5.0
     flatten_haste: timedelta = timedelta(minutes=1)
     transit_s: float = 2.0
     stop_deadline_s: float = 10.0

@@ -6,7 +6,10 @@ from common.services.fleet import Fleet
 
 
 def relay_jobs(fleet: Fleet) -> int:
-    """Ring for jobs that have been due for `relay_grace_s`; returns how many. Redis emptied means: all of them.
+    """Ring for jobs that wait; returns how many. Redis emptied means: all of them.
+
+    One that was put off, or made for later, is rung for as soon as it is due. One that was rung for when it was made has
+    `relay_grace_s`, while its message may be on its way.
 
     The store remembers when it last named a job: nobody rings twice for it within `relay_quiet_s`, so a backlog is gone
     through instead of its oldest jobs being rung at every tick.

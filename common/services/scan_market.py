@@ -72,8 +72,27 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     _keep_leavings(uow, scan, opinions)
     signals = list(_signals(fleet, uow, scan, opinions))
     raise_signals(fleet, uow, signals, job.id)
-    gaps = len(looked.lacking & traded)
-    return f"{len(signals)} signals from {len(scan.symbols)} instruments, {gaps} without their last candle"
+    late = sorted(looked.lacking & traded)
+    _look_again(fleet, uow, job, scan, late)
+    return f"{len(signals)} signals from {len(scan.symbols)} instruments, {len(late)} without their last candle"
+
+
+def _look_again(fleet: Fleet, uow: UnitOfWork, job: Job, scan: Scan, late: list[str]) -> None:
+    """Scan what had no last candle once more while it may yet come: the venue was slow, or our clock leads."""
+    now, transport = fleet.clock.now(), fleet.clock.transport
+    if not late or now >= scan.closed_at + transport(fleet.policy.late_candle_s):
+        return
+    uow.jobs.add(
+        Stage.SCAN,
+        f"{job.key}:late",
+        tenant_id=None,
+        payload={**job.payload, "instruments": late},
+        now=now,
+        available_at=now + transport(fleet.policy.look_again_s),
+        expires_at=job.expires_at,
+        correlation_id=job.correlation_id,
+        causation_id=job.id,
+    )
 
 
 def _look(fleet: Fleet, uow: UnitOfWork, scan: Scan, wanted: Wishes) -> Looked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from common.domain.errors import AskAgain
 from common.domain.job import Job
 from common.domain.order import IN_DOUBT, TERMINAL, Order, OrderStatus
 from common.domain.tenant import Account
@@ -13,7 +14,6 @@ from common.services.close_position import request_cancel
 from common.services.fleet import Fleet
 from common.services.learn import keep, learn
 from common.services.place_order import subject
-from common.services.stage import AskAgain
 from common.store import UnitOfWork
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from common.domain.errors import OutcomeUnknown, Permanent, TradewindsError, Transient
+from common.domain.errors import AskAgain, OutcomeUnknown, Permanent, TradewindsError, Transient
 from common.domain.job import Job, JobRef, JobState, Stage
 from common.services.fleet import Fleet
 from common.store import UnitOfWork
@@ -31,14 +31,6 @@ class Result(StrEnum):
     POSTPONED = "postponed"
     NOTHING_TO_CLAIM = "nothing_to_claim"
     UNKNOWN = "unknown"
-
-
-class AskAgain(Transient):
-    """The answer is not there yet: the job is to be tried again in `delay_s` seconds of life."""
-
-    def __init__(self, message: str, delay_s: float) -> None:
-        super().__init__(message)
-        self.delay_s = delay_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +127,7 @@ def _end(fleet: Fleet, uow: UnitOfWork, routine: Routine, job: Job, error: Excep
 
 def _delay_s(fleet: Fleet, job: Job, error: Exception) -> float:
     if isinstance(error, AskAgain):
-        return error.delay_s
+        return max(error.delay_s, fleet.policy.retry_base_s)
     return min(fleet.policy.retry_base_s * 2.0 ** min(job.attempts, 16), fleet.policy.retry_max_s)
 
 

@@ -159,7 +159,7 @@ class Jobs:
         self._session.changed(_POSTPONE, {"id": job.id, "available_at": available_at, "error": error})
 
     def due(self, now: datetime, older_than: datetime, limit: int, quiet: timedelta = timedelta(0)) -> list[JobRef]:
-        """Pending jobs of all tenants that were available at `older_than`, or whose time is over; oldest first.
+        """Pending jobs of all tenants: put off until now, rung for before `older_than`, or too late; oldest first.
 
         Remembers what it names, and leaves out what it named within the last `quiet` and what is claimed just now.
         """

@@ -22,6 +22,7 @@ from common.services.fleet import instrument_of
 from common.services.halts import halt
 from common.services.ingest_candles import ClosedCandle, ingest_candles, ingest_closed, refill
 from common.services.recorded_counsel import recorded_counsel
+from common.services.relay_jobs import relay_jobs
 from common.services.schedule_scans import schedule_scans
 from common.services.stage import Result
 from common.services.tenants import pause_tenant, refresh_instruments, subscribe
@@ -126,6 +127,33 @@ def test_a_market_without_its_last_candle_is_not_judged(world: World, house: Hou
     world.clock.advance(300)
     world.venue.missing.add(NOON)
     assert scan(world) == "0 signals from 2 instruments, 2 without their last candle"
+
+
+def test_a_candle_that_comes_late_is_scanned_when_it_comes(world: World, house: House) -> None:
+    """The venue was slow, or the clock of the worker that scanned leads: nobody else looks at that candle again."""
+    world.clock.advance(299)
+    world.venue.missing.add(NOON)
+    outcomes = [scan(world)]
+    for missing in ({NOON}, set[datetime]()):
+        world.venue.missing = missing
+        world.clock.advance(world.fleet.policy.look_again_s)
+        assert relay_jobs(world.fleet) == 1
+        ref = world.take(Stage.SCAN)
+        world.run(ref)
+        outcomes.append(world.job(ref).outcome)
+    counts = [outcome.removeprefix("0 signals from 2 instruments, ").split()[0] for outcome in outcomes]
+    assert counts == ["2", "2", "0"]
+    world.clock.advance(world.fleet.policy.look_again_s)
+    assert relay_jobs(world.fleet) == 0
+
+
+def test_a_candle_that_does_not_come_is_not_looked_for_for_ever(world: World, house: House) -> None:
+    world.clock.advance(300)
+    world.venue.missing.add(NOON)
+    world.clock.advance(world.fleet.policy.late_candle_s)
+    scan(world)
+    world.clock.advance(60)
+    assert relay_jobs(world.fleet) == 0
 
 
 def test_a_malformed_candle_is_left_out_and_its_market_not_judged(world: World, house: House) -> None:

@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 
 from common.domain.decision import DecisionOutcome
-from common.domain.errors import OutcomeUnknown, Permanent, Transient
+from common.domain.errors import AskAgain, OutcomeUnknown, Permanent, Transient
 from common.domain.job import Job, JobRef, JobState, Stage
 from common.services import relay_jobs as relay
 from common.services.fleet import Fleet
-from common.services.stage import AskAgain, Result, Routine, run
+from common.services.stage import Result, Routine, run
 from common.store import UnitOfWork
 from tests.services.world import House, World
 
@@ -270,6 +270,19 @@ def test_the_relay_lets_young_jobs_be_and_rings_for_old_ones_only_now_and_then(w
     world.clock.advance(0.2)
     assert relay.relay_jobs(world.fleet) == 1
     assert world.bus.rung == [ref, ref]
+
+
+def test_the_relay_rings_for_what_was_put_off_as_soon_as_it_is_due(world: World) -> None:
+    """Its message is spent, and nobody has sent another one that might be on its way."""
+    ref = ask_for_work(world)
+    attempt(world, ref, fails_with(AskAgain("not yet", 5)))
+    world.clock.advance(4.9)
+    assert relay.relay_jobs(world.fleet) == 0
+    world.clock.advance(0.2)
+    assert relay.relay_jobs(world.fleet) == 1
+    attempt(world, ref, fails_with(AskAgain("not yet", 0)))
+    world.clock.advance(world.fleet.policy.retry_base_s)
+    assert relay.relay_jobs(world.fleet) == 1
 
 
 def test_the_relay_goes_through_a_backlog_instead_of_repeating_its_beginning(world: World) -> None:

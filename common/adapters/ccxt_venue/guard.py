@@ -7,7 +7,7 @@ import time
 from threading import Lock
 
 from common.adapters.ccxt_venue.client import Exchange
-from common.domain.errors import Transient
+from common.domain.errors import AskAgain, Transient
 from common.ports.shared_state import Breakers, BreakerState, Permit
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Guard:
         self._lock = Lock()
 
     def check(self) -> Permit:
-        """The permit to ask; raises Transient while the breaker is open."""
+        """The permit to ask; raises AskAgain while the breaker is open."""
         with self._lock:
             is_trusted = time.monotonic() < self._closed_until
         if self._breakers is None or is_trusted:
@@ -40,7 +40,8 @@ class Guard:
             log.warning("breaker of %s: %s; asking all the same", self._name, error)
             return Permit(BreakerState.CLOSED, is_allowed=True)
         if not permit.is_allowed:
-            raise Transient(f"{self._name} is not well; it is asked again in {permit.retry_after_s:.1f} s")
+            text = f"{self._name} is not well; it is asked again in {permit.retry_after_s:.1f} s"
+            raise AskAgain(text, permit.retry_after_s)
         if permit.state is BreakerState.CLOSED:
             with self._lock:
                 self._closed_until = time.monotonic() + _TRUSTED_S
