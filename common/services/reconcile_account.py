@@ -86,12 +86,14 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
     """
     began_at, book = fleet.clock.now(), _book(uow, account)
     before = _quantities(venue.positions())
-    live = uow.orders.live(account.id)
-    symbols = sorted({*before, *(o.intent.instrument for o in live)})
-    symbols = sorted({*symbols, *(p.instrument for p in uow.positions.open(account.id))})
+    live, lingering = uow.orders.live(account.id), uow.orders.lingering(account.id)
+    symbols = {*before, *(o.intent.instrument for o in (*live, *lingering))}
+    symbols |= {p.instrument for p in uow.positions.open(account.id)}
     fills: list[VenueFill] = []
-    for symbol in symbols:
-        fills.extend(_fills_of(fleet, uow, account, venue, symbol, before.get(symbol, ZERO) - book.get(symbol, ZERO)))
+    for symbol in sorted(symbols):
+        sent = [o.submitted_at or o.created_at for o in lingering if o.intent.instrument == symbol]
+        missing = before.get(symbol, ZERO) - book.get(symbol, ZERO)
+        fills.extend(_fills_of(fleet, uow, account, venue, symbol, missing, sent))
     orders = list(venue.open_orders())
     shown = {item.client_order_id for item in orders}
     gone = [o for o in live if o.status in WORKING and o.intent.client_order_id not in shown]
@@ -101,13 +103,24 @@ def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue
 
 
 def _fills_of(
-    fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue, symbol: str, missing: Decimal
+    fleet: Fleet,
+    uow: UnitOfWork,
+    account: Account,
+    venue: Venue,
+    symbol: str,
+    missing: Decimal,
+    sent: Sequence[datetime],
 ) -> Sequence[VenueFill]:
-    """The fills of `symbol` that our book may lack, when the venue holds `missing` more than it."""
+    """The fills of `symbol` that our book may lack, when the venue holds `missing` more than it.
+
+    Entries that were `sent` then and taken back may have filled all the same; what the venue closed again by itself
+    shows in no position.
+    """
     earliest = fleet.clock.now() - fleet.policy.memory
     last = uow.fills.last_at(account.id, symbol) or earliest
     none: Sequence[VenueFill] = ()
-    found = ask_of(uow, account, symbol, partial(venue.fills, symbol, last - fleet.policy.overlap), none)
+    since = min([last, *sent]) - fleet.policy.overlap
+    found = ask_of(uow, account, symbol, partial(venue.fills, symbol, since), none)
     known = uow.fills.known(account.id, {fill.trade_id for fill in found})
     if sum((fill.quantity * fill.side.sign for fill in found if fill.trade_id not in known), ZERO) == missing:
         return found

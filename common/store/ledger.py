@@ -25,6 +25,10 @@ _OLDEST_FUNDING_FIRST = ("occurred_at", "income_id")
 # Written out, because a partial index is not found through parameters.
 _LIVE_ORDERS = matching(tables.orders, "account_id", order=_OLDEST_ORDER_FIRST).where(text(tables.LIVE_ORDER))
 
+_LINGERING_ORDERS = matching(tables.orders, "account_id", order=_OLDEST_ORDER_FIRST).where(
+    tables.orders.c.id.in_(select(tables.reservations.c.order_id).where(tables.reservations.c.lapses_at.is_not(None)))
+)
+
 _ORDERS_OF_ROLE = select(func.count()).where(
     tables.orders.c.position_id == bindparam("position_id"), tables.orders.c.role == bindparam("role")
 )
@@ -142,6 +146,10 @@ class Orders:
     def in_doubt(self, account_id: UUID) -> builtins.list[Order]:
         """Orders of which we do not know whether the venue has them, oldest first."""
         return [order for order in self.live(account_id) if order.status in IN_DOUBT]
+
+    def lingering(self, account_id: UUID) -> builtins.list[Order]:
+        """Entries that were taken back and of which the venue may yet tell fills, oldest first."""
+        return [ORDER.value(row) for row in self._session.all(_LINGERING_ORDERS, {"account_id": account_id})]
 
     def of_account(self, account_id: UUID) -> builtins.list[Order]:
         """Every order the account ever had, oldest first."""

@@ -13,7 +13,7 @@ from common.domain.order import OrderRole, OrderSide, OrderStatus
 from common.domain.position import FORCED, CloseReason
 from common.ports.venue import VenueFill
 from common.services.tenants import refresh_instruments
-from tests.services.test_positions import look
+from tests.services.test_positions import fill_entry, look, take_back_entry
 from tests.services.venue import ADA, SOL, Fate
 from tests.services.world import House, World
 
@@ -46,6 +46,21 @@ def test_a_position_that_the_venue_closed_is_closed_for_the_venues_reason(
     assert world.statuses(house, OrderRole.STOP) == [S.CANCELED]
     assert world.reconcile(house) == "equal"
     assert world.quarantined(house) == []
+
+
+def test_a_late_fill_that_the_venue_closed_again_before_anybody_looked_is_found(world: World, house: House) -> None:
+    """Nothing is held and nothing is live: only that an entry was taken back tells where to look."""
+    take_back_entry(world, house)
+    fill_entry(world, house, "426.7")
+    force(world, house, "426.7", CloseReason.DELEVERAGED)
+    world.visit(house)
+    assert world.fills(house) == []
+    assert world.reconcile(house) == "equal"
+    assert len(world.fills(house)) == 2
+    position = world.position(house)
+    assert position is not None
+    assert (position.is_open, position.close_reason) == (False, CloseReason.DELEVERAGED)
+    assert world.entry(house).status is S.FILLED
 
 
 def test_a_part_that_the_venue_took_leaves_the_rest_open_and_covered(world: World, house: House) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from common.adapters.ccxt_venue.capabilities import Capability
 from common.adapters.ccxt_venue.client import Exchange
 from common.adapters.ccxt_venue.redaction import redact
-from common.domain.errors import NotNow, OutcomeUnknown, Permanent, Refused, TradewindsError, Transient
+from common.domain.errors import AskAgain, NotNow, OutcomeUnknown, Permanent, Refused, TradewindsError, Transient
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def placing(row: Capability, client: Any, secrets: Sequence[str], send: Callable
 
 
 def reading(row: Capability, client: Any, secrets: Sequence[str], ask: Callable[[], T]) -> T:
-    """What `ask` returns; raises Transient when asking again may help, else Permanent."""
+    """What `ask` returns; raises Transient when asking again may help, AskAgain where it is known when, else Permanent."""
     error: BaseException
     try:
         return ask()
@@ -97,9 +97,14 @@ def reading(row: Capability, client: Any, secrets: Sequence[str], ask: Callable[
     if is_untimely:
         _set_clock(client)
     is_hopeless = isinstance(error, hopeless) and not is_untimely
-    failure = Permanent(message) if is_hopeless else Transient(message)
+    failure = Permanent(message) if is_hopeless else _passing(client, message)
     del error
     raise failure
+
+
+def _passing(client: Any, message: str) -> Transient:
+    held_s = client.tw_pacer.held_s if client.tw_pacer is not None else 0.0
+    return AskAgain(message, held_s) if held_s > 0 else Transient(message)
 
 
 def _set_clock(client: Any) -> None:
