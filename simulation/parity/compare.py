@@ -116,7 +116,8 @@ def left(position: Position) -> dict[str, Any]:
     """The end of a position as it is compared."""
     return {
         "reason": position.close_reason.value if position.close_reason else None,
-        "closed_at": position.closed_at,
+        # What ends within a candle ends a moment before it in the fleet.
+        "closed_at": None if position.closed_at is None else _ms(position.closed_at),
         "exit_price": position.exit_price,
         "fees": position.fees,
         "net_profit": position.net_profit,

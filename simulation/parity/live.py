@@ -188,19 +188,16 @@ class Driver:
         """What the prices of `bar` do to what is held: the worst is believed first."""
         if not self.open:
             return
-        # A candle does not tell when within it something happened: it is dated at its end, as the backtest does. What is
-        # due by then is not due yet: the close decides it.
-        ends_at = self.lead.closed_at(bar)
-        # What is dated at midnight belongs to the day that begins then.
-        self.clock.advance_to(ends_at if ends_at.time() == time(0) else ends_at - _A_MOMENT)
-        with self.venue.dating(ends_at):
-            for position in list(self.open):
-                # A price on its way down meets the trailing stop before one at the venue that has not followed as far.
-                self._trail(position, bar)
-                self._stop(position)
-                self._target(position, bar)
-            for position in list(self.open):
-                self._best(position, bar)
+        # A candle does not tell when within it something happened: just before its end, as in the backtest. What is due
+        # at its end is not due yet: the close decides it.
+        self.clock.advance_to(self.lead.closed_at(bar) - _A_MOMENT)
+        for position in list(self.open):
+            # A price on its way down meets the trailing stop before one at the venue that has not followed as far.
+            self._trail(position, bar)
+            self._stop(position)
+            self._target(position, bar)
+        for position in list(self.open):
+            self._best(position, bar)
 
     def _is_open(self, position: Position) -> bool:
         return any(item.id == position.id for item in self.open)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -67,7 +66,6 @@ class CandleVenue(VirtualVenue):
         self.entries: dict[str, Decimal] = {}
         self.leverage: dict[str, int] = {}
         self.entered_at: dict[str, datetime] = {}
-        self._dated_at: datetime | None = None
 
     def close_bar(self, symbol: str, bar: int) -> None:
         """`bar` has closed: the price is its close, and orders fill at the open that follows at once."""
@@ -79,15 +77,6 @@ class CandleVenue(VirtualVenue):
     def move(self, symbol: str, price: Decimal) -> None:
         """Within the bar after the closed one the price has come to `price`, and orders fill there."""
         self.marks[symbol] = self.references[symbol] = price
-
-    @contextmanager
-    def dating(self, instant: datetime) -> Iterator[None]:
-        """What fills meanwhile is dated at `instant`."""
-        self._dated_at = instant
-        try:
-            yield
-        finally:
-            self._dated_at = None
 
     def price(self, symbol: str, at: datetime | None = None) -> Decimal:
         """The price now."""
@@ -141,7 +130,7 @@ class CandleVenue(VirtualVenue):
             fee=fee,
             fee_asset=market.instrument.settle,
             is_maker=False,
-            occurred_at=self._dated_at or self._clock.now(),
+            occurred_at=self._clock.now(),
         )
         account.fills.append(Booked(fill, intent.client_order_id, self._clock.now()))
         if opens:

@@ -48,6 +48,7 @@ from common.domain.strategies.base import CONFIDENCE_STEP, Holds, exact, exit_pl
 ORDER_PREFIX = "bt"
 
 DAY_MS = 86_400_000
+_A_MOMENT = timedelta(microseconds=1)
 
 FILLED, VETOED, EXPIRED, UNFILLED = "filled", "vetoed", "expired", "unfilled"
 
@@ -326,8 +327,10 @@ class _Run:
         here = self.held_in[held.market]
         here.remove(held)
         self.pairs -= held.side not in [other.side for other in here]
-        if ledger.is_new_day(now):
-            self.begin_day(at_ms, now)
+        # What ends within the last candle of a day ends in that day.
+        day, day_ms = (now, at_ms) if leaving.at_open else (now - _A_MOMENT, at_ms - 1)
+        if ledger.is_new_day(day):
+            self.begin_day(day_ms, day)
         ledger.close(held, closed, now)
         # Within a bar nobody knows yet where it closes: what else is held is worth what it was at the close before.
         marked_ms = at_ms if leaving.at_open else at_ms - market.step_ms
