@@ -48,7 +48,8 @@ _EXPOSURES = """
         AND NOT EXISTS (SELECT FROM reservations AS r WHERE r.tenant_id = o.tenant_id AND r.order_id = o.id)
 """
 
-# Trades before the end of a cool-down are forgiven: the breaker starts counting afresh from there.
+# Trades before the end of a cool-down are forgiven: the breaker starts counting afresh from there. Of those that closed at
+# one instant the one that was entered first counts as closed first, as in a backtest.
 _BOOK = f"""
     WITH account AS (
         SELECT a.id, a.venue, a.environment, a.is_reconciled, t.state,
@@ -64,15 +65,15 @@ _BOOK = f"""
     ),
     exposed AS ({_EXPOSURES}),
     recent AS (
-        SELECT p.gross_profit - p.fees + p.funding AS net, p.closed_at, p.id
+        SELECT p.gross_profit - p.fees + p.funding AS net,
+            row_number() OVER (
+                ORDER BY p.closed_at DESC, p.opened_at DESC, p.instrument DESC, p.strategy DESC, p.id) AS place
         FROM positions AS p, account
         WHERE p.account_id = :account AND p.closed_at IS NOT NULL
             AND p.closed_at > coalesce(account.cooling_until, '-infinity')
-        ORDER BY p.closed_at DESC, p.id LIMIT :window
+        ORDER BY place LIMIT :window
     ),
-    streak AS (
-        SELECT count(*) FILTER (WHERE net >= 0) OVER (ORDER BY closed_at DESC, id) AS stops FROM recent
-    )
+    streak AS (SELECT count(*) FILTER (WHERE net >= 0) OVER (ORDER BY place) AS stops FROM recent)
     SELECT account.*,
         (SELECT epoch FROM halt_epoch WHERE is_only) AS epoch,
         (SELECT json_agg(json_build_array(instrument, strategy, side, quantity::text, notional::text, margin::text,

@@ -225,6 +225,17 @@ def test_a_trade_that_earned_nothing_ends_the_streak(world: World) -> None:
     assert book(world).record.consecutive_losses == 1
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_trades_that_closed_at_once_the_one_entered_first_closed_first(world: World, first: int) -> None:
+    gain, loss = closed(world.ours, 0, 10, NOON - HOUR), closed(world.ours, 1, -1, NOON - HOUR)
+    opened = [NOON - 3 * HOUR, NOON - 2 * HOUR]
+    with world.store.unit_of_work(world.ours.id) as uow:
+        uow.positions.add(replace(gain, opened_at=opened[first]))
+        uow.positions.add(replace(loss, opened_at=opened[1 - first]))
+        uow.commit()
+    assert book(world).record.consecutive_losses == 1 - first
+
+
 def test_rates_need_a_sample(world: World) -> None:
     lose(world, 30, -10, 10, 10)
     assert book(world, minimum_sample=5).record.win_rate is None
