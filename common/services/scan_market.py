@@ -56,7 +56,7 @@ class Scan:
 
 def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     """Evaluate every wanted strategy on every instrument of the scan at its closed candle and hand the signals on."""
-    scan = Scan.of(job)
+    scan, began_at = Scan.of(job), fleet.clock.now()
     wishes = uow.subscriptions.wanted(scan.venue, closed_at=scan.closed_at)
     wanted = _wanted(wishes, scan)
     every = {key: strategy for chosen in wanted.values() for key, strategy in chosen.items()}
@@ -73,22 +73,21 @@ def scan_market(fleet: Fleet, uow: UnitOfWork, job: Job) -> str:
     signals = list(_signals(fleet, uow, scan, opinions))
     raise_signals(fleet, uow, signals, job.id)
     late = sorted(looked.lacking & traded)
-    _look_again(fleet, uow, job, scan, late)
+    if late and began_at < scan.closed_at + fleet.clock.transport(fleet.policy.late_candle_s):
+        _look_again(fleet, uow, job, late)
     return f"{len(signals)} signals from {len(scan.symbols)} instruments, {len(late)} without their last candle"
 
 
-def _look_again(fleet: Fleet, uow: UnitOfWork, job: Job, scan: Scan, late: list[str]) -> None:
-    """Scan what had no last candle once more while it may yet come: the venue was slow, or our clock leads."""
-    now, transport = fleet.clock.now(), fleet.clock.transport
-    if not late or now >= scan.closed_at + transport(fleet.policy.late_candle_s):
-        return
+def _look_again(fleet: Fleet, uow: UnitOfWork, job: Job, late: list[str]) -> None:
+    """Scan what had no last candle once more, for it may yet come: the venue was slow, or our clock leads."""
+    now = fleet.clock.now()
     uow.jobs.add(
         Stage.SCAN,
         f"{job.key}:late",
         tenant_id=None,
         payload={**job.payload, "instruments": late},
         now=now,
-        available_at=now + transport(fleet.policy.look_again_s),
+        available_at=now + fleet.clock.transport(fleet.policy.look_again_s),
         expires_at=job.expires_at,
         correlation_id=job.correlation_id,
         causation_id=job.id,

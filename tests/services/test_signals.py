@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,24 @@ def test_a_candle_that_comes_late_is_scanned_when_it_comes(world: World, house: 
     assert counts == ["2", "2", "0"]
     world.clock.advance(world.fleet.policy.look_again_s)
     assert relay_jobs(world.fleet) == 0
+
+
+def test_a_scan_that_takes_long_looks_for_a_late_candle_all_the_same(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is when it began to look that tells whether the candle was to be expected."""
+    world.clock.advance(299)
+    world.venue.missing.add(NOON)
+    ask = world.venue.candles
+
+    def slowly(*asked: Any) -> Any:
+        world.clock.advance(world.fleet.policy.late_candle_s)
+        return ask(*asked)
+
+    monkeypatch.setattr(world.venue, "candles", slowly)
+    scan(world)
+    world.clock.advance(world.fleet.policy.look_again_s)
+    assert relay_jobs(world.fleet) == 1
 
 
 def test_a_candle_that_does_not_come_is_not_looked_for_for_ever(world: World, house: House) -> None:
