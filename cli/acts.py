@@ -12,7 +12,7 @@ from cli.context import asked_fleet
 from cli.output import answer
 from cli.worlds import chosen_world
 from common.domain.errors import InvalidInput
-from common.settings import read_settings
+from common.settings import channels_of, read_settings
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -35,6 +35,20 @@ def halt_fleet(scope: str, of: str, mode: str, reason: str, by: str, as_json: bo
     with asked_fleet(world) as fleet:
         placed = encode(halt(fleet, scope=chosen, subject=of, mode=how, reason=reason, by=by))
     answer(placed, as_json, lambda console: console.print(f"{how.value} is in force for {chosen.value} {of}".rstrip()))
+
+
+def test_alert(tenant: str | None, as_json: bool, world: str | None) -> None:
+    """`tradewinds alert`."""
+    from common.ports.notifier import OPERATOR
+    from common.services.tenants import find_tenant
+
+    with asked_fleet(world) as fleet:
+        whom = find_tenant(fleet, tenant).name if tenant else OPERATOR
+        fleet.notifier.notify(whom, "test", "Alerts get through", "This is what `tradewinds alert` sends.")
+    told = whom or "operator"
+    count = len(channels_of(read_settings().alert_channels).get(told, ()))
+    words = f"{told} was told in the log" + (f" and on {count} channels" if count else "; there are no channels")
+    answer({"told": told, "channels": count}, as_json, lambda console: console.print(words))
 
 
 def resume_fleet(

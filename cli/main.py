@@ -517,6 +517,19 @@ def halt(
 
 
 @app.command(rich_help_panel=ACT)
+def alert(tenant: TenantName = None, as_json: AsJson = False, world: World = None) -> None:
+    """Send a test alert through the channels of a tenant, or of the operator, and say whether it got through.
+
+    Channels are in TRADEWINDS_ALERT_CHANNELS, or in a secret file of that name.
+
+    Example: tradewinds alert --tenant harbour
+    """
+    from cli.acts import test_alert
+
+    test_alert(tenant, as_json, world)
+
+
+@app.command(rich_help_panel=ACT)
 def resume(
     scope: Scope = "platform",
     of: Subject = "",

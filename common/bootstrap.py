@@ -34,7 +34,7 @@ from common.adapters.clock import FollowedClock, SystemClock
 from common.adapters.ids import SystemIds
 from common.adapters.made_market import made_market
 from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySingleFlight
-from common.adapters.notifier import LogNotifier
+from common.adapters.notifier import AppriseNotifier, Fanout, LogNotifier, fixed_channels
 from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
 from common.adapters.paper import PaperVenue
 from common.adapters.practice import PracticeDesk
@@ -57,6 +57,7 @@ from common.ports.bus import Bus
 from common.ports.candle_stream import CandleStream
 from common.ports.clock import Clock
 from common.ports.market_stream import MarketStream
+from common.ports.notifier import OPERATOR, Notifier
 from common.ports.rate_limits import CallClass, Caller, RateBroker
 from common.ports.shared_state import Breakers, Budgets, SingleFlight
 from common.ports.sources import CoinSource
@@ -67,7 +68,7 @@ from common.services.fleet import Fleet, Policy, open_credentials
 from common.services.probe_lab import IdRules, Lab
 from common.services.probe_venue import has_passing_record, keep_record, probe_venue
 from common.services.tenants import find_tenant
-from common.settings import Settings
+from common.settings import Settings, channels_of
 from common.store import RoleName, Store
 from common.store import migrate as migrate_store
 from common.telemetry import ObservedAdvisor, ObservedBus, share_metrics
@@ -219,7 +220,7 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
         open_venue=VenueRoom(connections, market_data, clock, store, shared, guards, nets),
         advisors=_advisors(settings, clock, shared),
         vault=_vault(settings),
-        notifier=LogNotifier(),
+        notifier=_notifier(settings),
         policy=_policy(settings),
         figures={
             name: CcxtFigures(link, clock, _pace(link, clock, shared, nets[name], Caller()), guards[name])
@@ -229,6 +230,13 @@ def build_fleet(settings: Settings, purpose: Purpose, *, bus: Bus | None = None)
         mood=FearGreedIndex(settings.fear_greed_url) if settings.fear_greed_url else None,
         open_account_stream=StreamRoom(connections, clock),
     )
+
+
+def _notifier(settings: Settings) -> Notifier:
+    """Alerts are always in the log, and go to the channels of those who have some."""
+    channels = channels_of(settings.alert_channels)
+    channels[OPERATOR] = channels.pop("operator", ())
+    return Fanout([LogNotifier(), AppriseNotifier(fixed_channels(channels))])
 
 
 def _coins(settings: Settings, clock: Clock) -> Iterator[CoinSource]:

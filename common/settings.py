@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -84,7 +85,26 @@ def _are_timeframes(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(str(error)) from error
 
 
+def _are_channels(secret: SecretStr) -> SecretStr:
+    try:
+        channels_of(secret)
+    except (ValueError, AttributeError):
+        raise ValueError(
+            'expected JSON with lists of Apprise addresses, such as {"operator": ["mailto://…"], "harbour": ["tgram://…"]}'
+        ) from None
+    return secret
+
+
+def channels_of(secret: SecretStr | None) -> dict[str, tuple[str, ...]]:
+    """Addresses by `operator` or a tenant's name; raises ValueError or AttributeError where something else is written."""
+    read = {} if secret is None else json.loads(secret.get_secret_value())
+    if not all(isinstance(items, list) and all(isinstance(item, str) for item in items) for items in read.values()):
+        raise ValueError("no lists of addresses")
+    return {whom: tuple(items) for whom, items in read.items()}
+
+
 Secret = Annotated[SecretStr, AfterValidator(_is_not_placeholder)]
+Channels = Annotated[SecretStr, AfterValidator(_are_channels)]
 Address = Annotated[str, AfterValidator(_is_an_address)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Timeframes = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_are_timeframes)]
@@ -154,6 +174,10 @@ class Settings(BaseSettings):
     fear_greed_url: Address | None = Field(
         default=None,
         description="Base address of the fear-and-greed index, such as https://api.alternative.me; absent = not asked",
+    )
+    alert_channels: Channels | None = Field(
+        default=None,
+        description="Where alerts go beside the log, as JSON: Apprise addresses of `operator` and of tenants by name",
     )
     candidate_interest_min: Decimal = Field(
         default=Decimal(15_000_000),

@@ -19,6 +19,7 @@ from common.domain.risk.book import HaltMode
 from common.domain.tenant import Account
 from common.ports.rate_limits import CallClass, calling
 from common.ports.venue import Venue, VenueBalance, VenueFill, VenueFunding, VenueOrder
+from common.services.alerts import tell
 from common.services.close_position import cancel_leftovers, close_position, request_cancel
 from common.services.ended_listings import ask_of
 from common.services.flatness import note_flatness, witness
@@ -48,6 +49,8 @@ class Observation:
     orders: list[tuple[Order, VenueOrder]] = field(default_factory=list)
     fills: list[VenueFill] = field(default_factory=list)
     fundings: Sequence[VenueFunding] = ()
+    unprotected: list[Position] = field(default_factory=list)
+    """Positions that are left because no stop came to rest for them in time."""
 
 
 def monitor_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
@@ -89,6 +92,10 @@ def _visit(fleet: Fleet, tenant_id: UUID, account_id: UUID, *, insists: bool) ->
         note_flatness(uow, account, open_there, fleet.clock.now())
         refs = uow.commit()
     fleet.publish(refs)
+    for position in seen.unprotected:
+        title = f"{position.instrument} of {account.name} at {account.venue} is left: it has no stop"
+        body = f"No stop came to rest for {position.quantity} within {fleet.policy.stop_deadline_s:.0f} s."
+        tell(fleet, "unprotected", title, body, tenant_id=tenant_id)
     return f"{len(seen.orders)} orders, {len(seen.fills)} fills, {guarded} positions"
 
 
@@ -219,8 +226,10 @@ def _guard(fleet: Fleet, uow: UnitOfWork, account: Account, seen: Observation) -
         if tracked.best_price != position.best_price:
             tracked = save_position(uow, tracked)
         reason = _reason_to_leave(fleet, uow, account, tracked, seen.marks.get(position.instrument, ZERO), now)
-        if reason is not None:
-            close_position(fleet, uow, tracked, reason, now)
+        leaves = reason is not None and close_position(fleet, uow, tracked, reason, now) is not None
+        if leaves and reason is CloseReason.UNPROTECTED:
+            uow.audit.append("unprotected", str(tracked.id), {"since": str(_naked_since(uow, tracked, now))}, now)
+            seen.unprotected.append(tracked)
         protect(fleet, uow, tracked, now)
         if reason is None:
             move_stop(fleet, uow, tracked, seen.marks.get(position.instrument, ZERO), now)
@@ -249,7 +258,6 @@ def _reason_to_leave(
     naked_since = _naked_since(uow, position, now)
     if naked_since is None or now <= naked_since + fleet.clock.transport(fleet.policy.stop_deadline_s):
         return None
-    uow.audit.append("unprotected", str(position.id), {"since": naked_since.isoformat()}, now)
     return CloseReason.UNPROTECTED
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +10,16 @@ from decimal import Decimal
 from functools import partial
 from uuid import UUID
 
-from common.domain.errors import NotFound, Transient
+from common.domain.errors import NotFound
 from common.domain.money import ZERO
 from common.domain.order import WORKING, Order
 from common.domain.tenant import Account
 from common.ports.venue import Venue, VenueFill, VenueOrder, VenuePosition
+from common.services.alerts import tell
 from common.services.ended_listings import ask_of
 from common.services.fleet import Fleet
 from common.services.learn import learn, learn_order
 from common.store import UnitOfWork
-
-log = logging.getLogger(__name__)
 
 BUSY = "claimed by another worker"
 """What a comparison says that found somebody else at the account."""
@@ -62,21 +60,10 @@ def reconcile_account(fleet: Fleet, tenant_id: UUID, account_id: UUID) -> str:
         outcome = _compare(fleet, uow, account, statement, news)
         refs = uow.commit()
     fleet.publish(refs)
-    _tell(fleet, account, news)
+    if news:
+        title = f"the books of {account.name} at {account.venue} differ: no entries until they agree"
+        tell(fleet, "books_differ", title, "; ".join(news), tenant_id=tenant_id)
     return outcome
-
-
-def _tell(fleet: Fleet, account: Account, news: Sequence[str]) -> None:
-    """Tell the tenant and the operator that the books have parted; entries are stopped until they agree."""
-    if not news:
-        return
-    title = f"the books of {account.name} at {account.venue} differ: no entries until they agree"
-    for whom in (str(account.tenant_id), ""):
-        try:
-            fleet.notifier.notify(whom, "books_differ", title, "; ".join(news))
-        except Transient as error:
-            # The audit trail has it; who was not told now reads it there.
-            log.warning("nobody was told that books differ: %s", error)
 
 
 def read_statement(fleet: Fleet, uow: UnitOfWork, account: Account, venue: Venue) -> Statement:

@@ -30,6 +30,7 @@ from common.domain.money import ZERO
 from common.domain.sources import Coin, PriceFinding, coin_of, coins_by_symbol, deviation_bps
 from common.domain.strategies.opportunity import SCORED, opportunity_score
 from common.ports.sources import MarketFigures
+from common.services.alerts import tell
 from common.services.download_candles import AT_ONCE, Download, download_candles, missing_candles
 from common.services.fleet import Fleet
 
@@ -188,8 +189,4 @@ def _tell(fleet: Fleet, finding: PriceFinding) -> None:
         f"{finding.price} here, {finding.reference} at {finding.source}: {finding.deviation_bps:.0f} bps apart. "
         "It is no candidate until they agree."
     )
-    try:
-        fleet.notifier.notify("", "price_in_doubt", title, body)
-    except Transient as error:
-        # The finding is kept; who was not told now reads it there.
-        log.warning("the operator was not told: %s", error)
+    tell(fleet, "price_in_doubt", title, body)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from common.domain.errors import Transient
 from common.domain.market import Instrument, InstrumentStatus
+from common.services.alerts import tell
 from common.services.fleet import Fleet
-
-log = logging.getLogger(__name__)
 
 
 def refresh_instruments(fleet: Fleet, venue: str) -> int:
@@ -50,8 +48,4 @@ def _changes(known: Mapping[str, Instrument], found: Sequence[Instrument]) -> li
 def _tell(fleet: Fleet, before: Instrument, after: Instrument) -> None:
     title = f"{after.symbol} at {after.venue} is {after.status.value}"
     body = f"It was {before.status.value}. Entries pass risk only while it is trading; exits are never kept back."
-    try:
-        fleet.notifier.notify("", "instrument_status", title, body)
-    except Transient as error:
-        # The audit trail has it; who was not told now reads it there.
-        log.warning("the operator was not told: %s", error)
+    tell(fleet, "instrument_status", title, body)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common import bootstrap
 from common.adapters.notifier import AppriseNotifier, Fanout, LogNotifier, fixed_channels
 from common.domain.errors import InvalidInput, Transient
+from common.ports.notifier import OPERATOR
+from common.settings import read_settings
 from tests.adapters.scripted_server import Answer, ScriptedServer
 
 ALERT = ("harbour", "drawdown", "Drawdown 5 %", "5.1 > 5.0")
@@ -86,3 +91,16 @@ def test_the_log_takes_every_alert(caplog: pytest.LogCaptureFixture) -> None:
         LogNotifier().notify(*ALERT)
     (record,) = caplog.records
     assert record.__dict__["alert_kind"] == "drawdown"
+
+
+def test_a_fleet_tells_its_operator_and_its_tenants_where_the_settings_say(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    server.on("POST", "/hook", Answer(200, {}))
+    for whom, key in ((OPERATOR, "operator"), ("harbour", "harbour")):
+        channels = json.dumps({key: [hook(server)]})
+        variables = {"TRADEWINDS_HOME": str(tmp_path), "TRADEWINDS_ALERT_CHANNELS": channels}
+        notifier = bootstrap._notifier(read_settings(variables, None))
+        for reader in (OPERATOR, "harbour", "meridian"):
+            notifier.notify(reader, *ALERT[1:])
+        assert len(server.asked("POST", "/hook")) == 1 + (whom == "harbour")

@@ -222,6 +222,16 @@ def test_the_markets_memory_and_what_venues_corrected_are_listed(
     assert all(SOL in shown("data", what) for what in ("snapshots", "revisions"))
 
 
+def test_a_test_alert_says_how_many_channels_it_went_to(
+    world: World, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told("alert") == {"told": "operator", "channels": 0}
+    monkeypatch.setenv("TRADEWINDS_ALERT_CHANNELS", '{"harbour": ["json://127.0.0.1/a", "json://127.0.0.1/b"]}')
+    assert told("alert", "--tenant", "harbour") == {"told": "harbour", "channels": 2}
+    assert "on 2 channels" in shown("alert", "--tenant", "harbour")
+    assert [alert[:2] for alert in world.notifier.alerts] == [("", "test"), *[("harbour", "test")] * 2]
+
+
 def test_nothing_yet_is_said_in_words(world: World, house: House) -> None:
     assert "no trades yet" in shown("trades")
 

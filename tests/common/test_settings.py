@@ -20,6 +20,7 @@ from common.settings import (
     RUN_FILE,
     Misconfigured,
     Settings,
+    channels_of,
     read,
     read_settings,
     variable,
@@ -109,11 +110,22 @@ def test_an_empty_variable_is_refused_because_absent_means_absent(home: Path, na
         ("DATABASE_URL", "localhost"),
         ("LOG_FORMAT", "xml"),
         ("WORLD", "../escape"),
+        ("ALERT_CHANNELS", "mailto://ada@example.org"),
+        ("ALERT_CHANNELS", '["mailto://ada"]'),
+        ("ALERT_CHANNELS", '{"harbour": "mailto://ada"}'),
+        ("ALERT_CHANNELS", '{"harbour": [17]}'),
     ],
 )
 def test_a_bad_value_is_named_by_its_variable(home: Path, name: str, value: str) -> None:
     with pytest.raises(Misconfigured, match=f"{PREFIX}{name}:"):
         read_settings(environ(home, **{name: value}), None)
+
+
+def test_alert_channels_are_read_by_whom_they_belong_to_and_never_shown(home: Path) -> None:
+    channels = '{"operator": ["mailto://ada:hunter22@example.org"], "harbour": []}'
+    settings = read_settings(environ(home, ALERT_CHANNELS=channels), None)
+    assert channels_of(settings.alert_channels) == {"operator": ("mailto://ada:hunter22@example.org",), "harbour": ()}
+    assert "hunter22" not in repr(settings)
 
 
 def test_all_problems_are_told_at_once(home: Path) -> None:

@@ -152,7 +152,7 @@ def test_books_that_part_are_told_to_the_tenant_and_the_operator(
     world.venue.book_fill(house.account.id, SOL, OrderSide.BUY, Decimal(3), "v9")
     world.reconcile(house)
     assert [(alert[0], alert[1]) for alert in world.notifier.alerts] == [
-        (str(house.tenant.id), "books_differ"), ("", "books_differ"),
+        (house.tenant.name, "books_differ"), ("", "books_differ"),
     ]  # fmt: skip
     world.reconcile(house)
     assert len(world.notifier.alerts) == 2

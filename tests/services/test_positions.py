@@ -246,7 +246,12 @@ def test_a_position_whose_stop_does_not_rest_in_time_is_left(world: World, house
     world.clock.advance(2)
     position = look(world, house)
     assert (position.is_open, position.close_reason) == (False, CloseReason.UNPROTECTED)
-    assert "unprotected" in world.audited(house, position.id)
+    assert world.audited(house, position.id).count("unprotected") == 1
+    look(world, house)
+    assert [alert[:3] for alert in world.notifier.alerts] == [
+        (whom, "unprotected", f"{SOL} of {house.account.name} at practice is left: it has no stop")
+        for whom in (house.tenant.name, "")
+    ]
 
 
 def test_a_second_fill_whose_stop_does_not_rest_makes_the_position_naked_too(world: World, house: House) -> None:
