@@ -39,13 +39,10 @@ def halt_fleet(scope: str, of: str, mode: str, reason: str, by: str, as_json: bo
 
 def test_alert(tenant: str | None, as_json: bool, world: str | None) -> None:
     """`tradewinds alert`."""
-    from common.ports.notifier import OPERATOR
-    from common.services.tenants import find_tenant
+    from common.services.try_alerts import try_alerts
 
     with asked_fleet(world) as fleet:
-        whom = find_tenant(fleet, tenant).name if tenant else OPERATOR
-        fleet.notifier.notify(whom, "test", "Alerts get through", "This is what `tradewinds alert` sends.")
-    told = whom or "operator"
+        told = try_alerts(fleet, tenant)
     count = len(channels_of(read_settings().alert_channels).get(told, ()))
     words = f"{told} was told in the log" + (f" and on {count} channels" if count else "; there are no channels")
     answer({"told": told, "channels": count}, as_json, lambda console: console.print(words))
