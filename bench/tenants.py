@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from uuid import UUID
 from common.adapters.practice import PracticeDesk
 from common.bootstrap import ADVISOR, SIMULATOR, prove_practice_venue
 from common.domain import strategies
+from common.domain.errors import Transient
 from common.domain.market import Instrument, InstrumentStatus, Timeframe
 from common.domain.money import ceil_to, floor_to
 from common.domain.risk.book import Environment
@@ -21,8 +23,8 @@ from common.domain.signal import ExitPlan, Side, Signal, signal_id
 from common.ports.venue import Credentials
 from common.services.fleet import Fleet
 from common.services.ingest_candles import refill
-from common.services.monitor_account import monitor_account
-from common.services.reconcile_account import reconcile_account
+from common.services.monitor_account import CLAIMED, monitor_account
+from common.services.reconcile_account import BUSY, reconcile_account
 from common.services.tenants import allow_live, create_tenant, open_account, refresh_instruments, subscribe
 
 TIMEFRAMES = ("15m", "30m", "1h")
@@ -57,6 +59,7 @@ GENEROUS: dict[str, Any] = {
 }
 _BALANCE = Decimal(100_000)
 _WORKERS = 4
+_VISITS_MAX, _SECONDS_BETWEEN = 100, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,18 @@ def _open(fleet: Fleet, simulator_url: str, symbols: Sequence[str], timeframe: s
         advisor=ADVISOR,
     )
     # Nothing is sized before the account's balance is known, and nothing entered before its books were compared.
-    monitor_account(fleet, tenant.id, account.id)
-    reconcile_account(fleet, tenant.id, account.id)
+    _insist(lambda: monitor_account(fleet, tenant.id, account.id), CLAIMED)
+    _insist(lambda: reconcile_account(fleet, tenant.id, account.id), BUSY)
     return Desk(tenant.id, account.id, strategy, timeframe)
+
+
+def _insist(visit: Callable[[], str], busy: str) -> None:
+    """Repeat `visit` while one of the fleet's own workers is at the account; raises Transient when that does not end."""
+    for _ in range(_VISITS_MAX):
+        if visit() != busy:
+            return
+        time.sleep(_SECONDS_BETWEEN)
+    raise Transient(f"the account was {busy} for {_VISITS_MAX * _SECONDS_BETWEEN:.0f} s")
 
 
 def signal_for(desk: Desk, instrument: Instrument, price: Decimal, now: datetime) -> Signal:
