@@ -103,8 +103,7 @@ def trip(record: Record, limits: Limits, now: datetime, *, equity: Decimal | Non
 
 def stop_rests(closed: Position, limits: Limits) -> dict[str, timedelta]:
     """How long a loss at the stop leaves what alone (L-29): its instrument, and `EVERY_INSTRUMENT`; empty after any other close."""
-    if closed.close_reason not in STOPPED_OUT:
+    if closed.close_reason not in STOPPED_OUT or closed.net_profit >= ZERO:
         return {}
     rests = {closed.instrument: limits.symbol_cooldown_min, EVERY_INSTRUMENT: limits.stop_cooldown_min}
-    asked = {name: rest for name, rest in rests.items() if rest}
-    return asked if asked and closed.net_profit < ZERO else {}
+    return {name: rest for name, rest in rests.items() if rest}
