@@ -37,7 +37,7 @@ def halt_fleet(scope: str, of: str, mode: str, reason: str, by: str, as_json: bo
     answer(placed, as_json, lambda console: console.print(f"{how.value} is in force for {chosen.value} {of}".rstrip()))
 
 
-def test_alert(tenant: str | None, as_json: bool, world: str | None) -> None:
+def send_test_alert(tenant: str | None, as_json: bool, world: str | None) -> None:
     """`tradewinds alert`."""
     from common.services.try_alerts import try_alerts
 

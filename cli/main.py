@@ -524,9 +524,9 @@ def alert(tenant: TenantName = None, as_json: AsJson = False, world: World = Non
 
     Example: tradewinds alert --tenant harbour
     """
-    from cli.acts import test_alert
+    from cli.acts import send_test_alert
 
-    test_alert(tenant, as_json, world)
+    send_test_alert(tenant, as_json, world)
 
 
 @app.command(rich_help_panel=ACT)

@@ -26,7 +26,7 @@ from common.services import follow_accounts
 from common.services.follow_accounts import Follower, Listener, Visits
 from common.services.hear_account import Heard, hear_account, untold
 from tests.servers import cut_leaders
-from tests.services.test_positions import fill_entry, rest_entry
+from tests.services.test_positions import fill_entry, lose_as_foreseen, rest_entry
 from tests.services.venue import SOL, Fate, Resting
 from tests.services.world import House, World
 
@@ -103,12 +103,7 @@ def test_news_in_any_order_makes_the_same_ledger_as_asking(
 
 def test_what_closed_is_taken_out_of_the_balance_that_was_told_before(world: World) -> None:
     """Between two looks the breaker and the judges know of a result once, as they do after the next look."""
-    house = world.settle_in("meridian", limits={"daily_loss_max": "0.012"})
-    world.enter(house)
-    world.move_price("98.1")
-    world.visit(house)
-    world.clock.advance(5)
-    world.move_price("97.9")
+    house = lose_as_foreseen(world)
     hear(world, house, AccountNews(fills=tuple(world.at_venue(house).fills)))
     assert world.positions(house) == []
     heard = book(world, house)

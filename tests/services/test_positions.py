@@ -331,14 +331,20 @@ def test_a_stop_out_rests_its_market_and_a_loss_streak_rests_the_account(world: 
     assert "breaker" in world.audited(house, house.account.id)
 
 
-def test_a_loss_that_was_seen_coming_is_counted_once(world: World) -> None:
-    """The balance of an earlier look holds as unrealised what the fill that is learnt now has realised."""
+def lose_as_foreseen(world: World) -> House:
+    """A house whose position was looked at just above its stop, which the venue has filled since."""
     house = world.settle_in("meridian", limits={"daily_loss_max": "0.012"})
     world.enter(house)
     world.move_price("98.1")
     world.visit(house)
     world.clock.advance(5)
     world.move_price("97.9")
+    return house
+
+
+def test_a_loss_that_was_seen_coming_is_counted_once(world: World) -> None:
+    """The balance of an earlier look holds as unrealised what the fill that is learnt now has realised."""
+    house = lose_as_foreseen(world)
     world.visit(house)
     with world.store.unit_of_work(house.tenant.id) as uow:
         record = uow.risk.lock_book(house.account.id, world.clock.now()).record
