@@ -18,11 +18,15 @@ START_MS, STEP_MS, CANDLES = 1_609_459_200_000, 300_000, 52_000
 NAMES = ("BTC", "ETH", "ADA", "SOL", "XRP", "LINK", "LTC", "MATIC", "AVAX", "UNI", "ETC", "XLM", "VET", "EOS", "AAVE")
 
 
+def recorded() -> Path:
+    """The folder of recorded candles, whether it is there or not."""
+    return Path(os.environ.get("TRADEWINDS_MARKET_DATA", str(ROOT.parent / "shared" / "market-data")))
+
+
 @contextmanager
 def recorded_or_made(folder: str, instruments: int) -> Iterator[tuple[Path, str]]:
     """(folder with one Parquet file for each of `instruments`, where they come from)."""
-    base = os.environ.get("TRADEWINDS_MARKET_DATA", str(ROOT.parent / "shared" / "market-data"))
-    found = sorted((Path(base) / folder).glob("*-5m.parquet"))
+    found = sorted((recorded() / folder).glob("*-5m.parquet"))
     with tempfile.TemporaryDirectory(prefix="tradewinds-bench-") as place:
         if len(found) >= instruments:
             for path in found[:instruments]:

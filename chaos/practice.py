@@ -115,8 +115,17 @@ class PracticeVenue:
         """Close what an account holds in a market by force, as auto-deleveraging does."""
         self.call("POST", f"/simulator/accounts/{api_key}/deleverage", {"symbol": symbol})
 
+    def liquidate(self, api_key: str) -> list[str]:
+        """Close all that an account holds by force, as if its margin had run out; the symbols."""
+        closed: list[str] = self.call("POST", f"/simulator/accounts/{api_key}/liquidate")["closed"]
+        return closed
+
+    def set_tick(self, symbol: str, tick: str) -> None:
+        """Change the price step that orders in a market must keep."""
+        self.call("POST", f"/simulator/instruments/{symbol}/tick", {"tick": tick})
+
     def heal(self) -> None:
-        """Take all faults out of force and let every market trade."""
+        """Take all faults out of force and let every market trade, on its own price step."""
         self.call("DELETE", "/simulator/faults")
         for symbol, status in self.call("GET", "/simulator/instruments")["instruments"].items():
             if status != "TRADING":

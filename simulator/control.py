@@ -13,6 +13,7 @@ from simulator.delisting import STATUSES, deleverage, set_status
 from simulator.errors import BadArguments, VenueError
 from simulator.events import account_event
 from simulator.ledger import book_income
+from simulator.liquidation import liquidate
 from simulator.matching import Engine
 from simulator.money import ZERO, booked, money, text
 from simulator.orders import Fill, Order
@@ -40,8 +41,10 @@ class Control:
         app.router.add_get("/simulator/accounts/{key}/statement", self.statement)
         app.router.add_get("/simulator/instruments", self.list_instruments)
         app.router.add_post("/simulator/instruments", self.set_instrument)
+        app.router.add_post("/simulator/instruments/{symbol}/tick", self.set_tick)
         app.router.add_post("/simulator/accounts/{key}/transfers", self.transfer)
         app.router.add_post("/simulator/accounts/{key}/deleverage", self.deleverage)
+        app.router.add_post("/simulator/accounts/{key}/liquidate", self.liquidate)
         app.router.add_get("/simulator/faults", self.list_faults)
         app.router.add_post("/simulator/faults", self.add_fault)
         app.router.add_get("/simulator/faults/{id:\\d+}", self.one_fault)
@@ -124,6 +127,16 @@ class Control:
             return _refusal(error)
         return _answer({"symbol": wish["symbol"], "status": self.venue.status_of(wish["symbol"], now_ms)})
 
+    async def set_tick(self, request: web.Request) -> web.Response:
+        """Make the price step of a symbol's orders coarser, or what it was: `{"tick"}`; until the venue is healed or ends."""
+        symbol = request.match_info["symbol"]
+        try:
+            tick = _decimal((await _object(request)).get("tick"), "tick")
+            self.venue.set_tick(symbol, tick)
+        except VenueError as error:
+            return _refusal(error)
+        return _answer({"symbol": symbol, "tick": text(tick)})
+
     async def transfer(self, request: web.Request) -> web.Response:
         """Pay into an account (`amount` above zero) or out of it, no more than is available."""
         account = self.venue.accounts.get(request.match_info["key"])
@@ -157,6 +170,19 @@ class Control:
         except VenueError as error:
             return _refusal(error)
         return _answer({"api_key": account.api_key, "symbol": symbol})
+
+    async def liquidate(self, request: web.Request) -> web.Response:
+        """Close all that an account holds by force and take the clearance, as if its margin had run out."""
+        account = self.venue.accounts.get(request.match_info["key"])
+        if account is None:
+            return _refusal(VenueError(-2015, "no such account", 404))
+        now_ms = self.venue.clock.now_ms()
+        self.engine.advance(now_ms)
+        change, closed = Change(), [position.symbol for position in account.held()]
+        if closed:
+            liquidate(self.venue, account, now_ms, change)
+            self.venue.commit(change, now_ms)
+        return _answer({"api_key": account.api_key, "closed": sorted(closed)})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """Faults in force and what has struck so far."""
@@ -198,6 +224,7 @@ class Control:
         if number is None:
             self.venue.clock.skew_ms = 0
             self.hub.wake_zombies()
+            self.venue.restore_ticks()
         return _answer({"cleared": self.venue.faults.clear(None if number is None else int(number))})
 
 

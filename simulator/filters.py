@@ -1,11 +1,11 @@
 """A symbol's trading rules: grid, sizes, notional, leverage brackets, and the refusals they cause."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from simulator.errors import refuse, rejected_filter
+from simulator.errors import VenueError, refuse, rejected_filter
 from simulator.market.feed import Feed
 from simulator.money import from_steps, text
 
@@ -49,11 +49,16 @@ def _brackets(base: str) -> tuple[Bracket, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SymbolRules:
-    """What the venue accepts for a symbol; sizes in base units, prices in USDT."""
+    """What the venue accepts for a symbol; sizes in base units, prices in USDT.
+
+    `price_scale` is the grid the market trades on, `tick_scale` that of the prices it accepts in orders: the same, or
+    coarser while the filter is changed.
+    """
 
     symbol: str
     base: str
     price_scale: int
+    tick_scale: int
     qty_scale: int
     min_notional: Decimal
     max_qty: Decimal
@@ -63,8 +68,16 @@ class SymbolRules:
 
     @property
     def tick(self) -> Decimal:
-        """The price step."""
-        return from_steps(1, self.price_scale)
+        """The price step of orders."""
+        return from_steps(1, self.tick_scale)
+
+    def with_tick(self, tick: Decimal) -> "SymbolRules":
+        """The same with another price step; refuses one that is no power of ten on the market's grid."""
+        accepted = [from_steps(1, scale) for scale in range(self.price_scale + 1)]
+        if tick not in accepted:
+            listed = ", ".join(text(step) for step in accepted)
+            raise VenueError(-1130, f"tick {tick} of {self.symbol} is not accepted; accepted are {listed}")
+        return replace(self, tick_scale=accepted.index(tick))
 
     @property
     def step(self) -> Decimal:
@@ -88,6 +101,8 @@ class SymbolRules:
             raise refuse(-1102, name=name)
         if _decimals(price) > self.price_scale:
             raise refuse(-1111)
+        if _decimals(price) > self.tick_scale:
+            raise refuse(-4014)
         if price > Decimal(10) ** 9:
             raise rejected_filter("PRICE_FILTER")
 
@@ -159,4 +174,5 @@ def rules_of(feed: Feed) -> SymbolRules:
     max_qty = Decimal(10) ** max(3, 7 - math.floor(math.log10(price)))
     steps = _brackets(base)
     rough = tuple((float(b.rate), float(b.cum)) for b in steps)
-    return SymbolRules(base + "USDT", base, feed.price_scale, scale, least, max_qty, steps, feed.first_ms, rough)
+    grid = feed.price_scale
+    return SymbolRules(base + "USDT", base, grid, grid, scale, least, max_qty, steps, feed.first_ms, rough)

@@ -15,8 +15,12 @@ CLEARANCE = Decimal("0.005")  # of the notional, to the insurance fund
 
 def liquidate_if_due(venue: Venue, account: Account, at_ms: int, change: Change) -> None:
     """Close the account's positions by force when its equity no longer covers their maintenance margin."""
-    if not _is_due(venue, account, at_ms):
-        return
+    if _is_due(venue, account, at_ms):
+        liquidate(venue, account, at_ms, change)
+
+
+def liquidate(venue: Venue, account: Account, at_ms: int, change: Change) -> None:
+    """Cancel what is open, close what is held at what the book gives, and take the clearance; conditional orders stay."""
     for some in venue.open_orders_of(account.api_key).values():
         for order in some:
             end_order(venue, order, "CANCELED", at_ms, change)

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -180,6 +180,15 @@ class Venue:
         """How the venue behaves towards an account: as it was opened, else as the venue does."""
         account = self.accounts.get(api_key)
         return personality(account.personality) if account and account.personality else self.personality
+
+    def set_tick(self, symbol: str, tick: Decimal) -> None:
+        """Change the price step that orders in a symbol must keep, until `restore_ticks` or the venue's end."""
+        self.rules[symbol] = self.rules_for(symbol).with_tick(tick)
+
+    def restore_ticks(self) -> None:
+        """Let every symbol take prices on the grid it trades on."""
+        for symbol, rules in self.rules.items():
+            self.rules[symbol] = replace(rules, tick_scale=rules.price_scale)
 
     def rules_for(self, symbol: str | None) -> SymbolRules:
         """A symbol's rules, or the venue's refusal of an unknown one."""

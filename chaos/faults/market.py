@@ -52,7 +52,7 @@ def _held(world: World, dice: random.Random) -> tuple[str, str] | None:
     return dice.choice(found) if found else None
 
 
-@kind("listing", 70, 1.5)
+@kind("listing", 50, 1.5)
 def market_halted(world: World, dice: random.Random) -> str:
     """A market in which something is held takes nothing, or only what reduces, for a while."""
     held, status, seconds = _held(world, dice), dice.choice(("BREAK", "PRE_SETTLE")), dice.uniform(0.5, 2.5)
@@ -64,7 +64,7 @@ def market_halted(world: World, dice: random.Random) -> str:
     return f"{held[1]} {status} for {seconds:.1f} s"
 
 
-@kind("listing", 70, 1.5)
+@kind("listing", 50, 1.5)
 def market_settled(world: World, dice: random.Random) -> str:
     """A market in which something is held is settled: the venue closes it all; later it is listed anew."""
     held, seconds = _held(world, dice), dice.uniform(0.5, 2.5)
@@ -76,7 +76,7 @@ def market_settled(world: World, dice: random.Random) -> str:
     return f"{held[1]} for {seconds:.1f} s"
 
 
-@kind("listing", 60, 0.3)
+@kind("listing", 40, 0.3)
 def deleveraging(world: World, dice: random.Random) -> str:
     """The venue closes a position of ours by force and leaves its stops where they rest."""
     held = _held(world, dice)
@@ -84,6 +84,28 @@ def deleveraging(world: World, dice: random.Random) -> str:
         return ""
     world.venue.deleverage(*held)
     return f"{held[1]} of {held[0][-6:]}"
+
+
+@kind("listing", 30, 0.3)
+def liquidation(world: World, dice: random.Random) -> str:
+    """The venue cancels an account's open orders, closes all it holds and takes its clearance, as when margin runs out."""
+    held = _held(world, dice)
+    closed = world.venue.liquidate(held[0]) if held is not None else []
+    return f"{', '.join(closed)} of {held[0][-6:]}" if held is not None and closed else ""
+
+
+@kind("listing", 30, 1.5)
+def filter_change(world: World, dice: random.Random) -> str:
+    """A market's price step grows tenfold or a hundredfold for a while: stops and entries on the old grid are refused."""
+    held, steps, seconds = _held(world, dice), dice.choice((1, 2)), dice.uniform(0.5, 3.0)
+    if held is None:
+        return ""
+    tick = next(item.tick_size for item in world.tenancy.instruments if item.base + item.quote == held[1])
+    coarse = tick.scaleb(min(steps, -int(tick.as_tuple().exponent)))
+    patiently(lambda: world.venue.set_tick(held[1], format(coarse, "f")))
+    time.sleep(seconds)
+    patiently(lambda: world.venue.set_tick(held[1], format(tick, "f")))
+    return f"{held[1]} by {coarse:f} for {seconds:.1f} s"
 
 
 @kind("money", 200, 1.0)

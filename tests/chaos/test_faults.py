@@ -6,6 +6,7 @@ import random
 import resource
 import sys
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -126,8 +127,20 @@ def test_the_weights_are_the_schedules_ten_thousand_and_every_kind_says_what_it_
     assert all(item.takes_s > 0 for item in KINDS.values())
 
 
-def test_where_nothing_is_held_nothing_is_deleveraged() -> None:
-    assert (
-        KINDS["deleveraging"].act(cast("World", SimpleNamespace(tenancy=SimpleNamespace(keys={}))), random.Random(1))
-        == ""
+@pytest.mark.parametrize("name", ["deleveraging", "liquidation", "filter_change", "market_halted", "market_settled"])
+def test_where_nothing_is_held_nothing_is_struck(name: str) -> None:
+    world = cast("World", SimpleNamespace(tenancy=SimpleNamespace(keys={})))
+    assert KINDS[name].act(world, random.Random(1)) == ""
+
+
+def test_a_coarser_step_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[tuple[str, str]] = []
+    venue = SimpleNamespace(
+        statement=lambda key: {"api_key": key, "positions": [{"symbol": "BTCUSDT"}]},
+        set_tick=lambda symbol, tick: steps.append((symbol, tick)),
     )
+    instrument = SimpleNamespace(base="BTC", quote="USDT", tick_size=Decimal("0.1"))
+    tenancy = SimpleNamespace(keys={"account": "key"}, instruments=[instrument])
+    monkeypatch.setattr("chaos.faults.market.time.sleep", lambda _: None)
+    KINDS["filter_change"].act(cast("World", SimpleNamespace(venue=venue, tenancy=tenancy)), random.Random(1))
+    assert steps == [("BTCUSDT", "1"), ("BTCUSDT", "0.1")]

@@ -144,3 +144,53 @@ def test_the_worlds_own_route_deleverages_an_account(world: SimulatorProcess, ap
     assert [ask("nobody", "BTCUSDT"), ask(api_key, "FOOUSDT"), ask(api_key, "ETHUSDT")] == [-2015, -1121, -2022]
     assert ask(api_key, "BTCUSDT") is None
     assert world.statement(api_key)["positions"] == []
+
+
+def test_the_worlds_own_route_liquidates_all_that_an_account_holds(world: SimulatorProcess, api_key: str) -> None:
+    client = client_of(world, api_key)
+    for symbol in ("BTC/USDT:USDT", "ETH/USDT:USDT"):
+        client.create_order(symbol, "market", "buy", 0.1)
+    resting = client.create_order("BTC/USDT:USDT", "limit", "buy", 0.1, 2000)
+
+    def ask(key: str) -> Any:
+        return world.call("POST", f"/simulator/accounts/{key}/liquidate")
+
+    assert ask("nobody")["code"] == -2015
+    assert ask(api_key)["closed"] == ["BTCUSDT", "ETHUSDT"]
+    told = world.statement(api_key)
+    assert told["positions"] == []
+    assert [o["status"] for o in told["orders"] if o["orderId"] == int(resting["id"])] == ["CANCELED"]
+    assert sorted(i["symbol"] for i in told["income"] if i["incomeType"] == "INSURANCE_CLEAR") == ["BTCUSDT", "ETHUSDT"]
+    assert ask(api_key)["closed"] == []
+
+
+def test_prices_keep_the_step_of_the_day(stage: Stage) -> None:
+    limit = MARKET | {"type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01"}
+
+    def answered(price: str) -> int:
+        try:
+            place_order(stage.venue, KEY, limit | {"price": price}, stage.now_ms)
+        except VenueError as refusal:
+            return refusal.code
+        return 0
+
+    finest = stage.venue.rules["BTCUSDT"].tick
+    fine, coarse = Decimal(15000) + finest, finest.scaleb(1)
+    stage.venue.set_tick("BTCUSDT", coarse)
+    assert [answered(str(fine)), answered(str(fine + finest / 10)), answered("15000")] == [-4014, -1111, 0]
+    described = stage.venue.rules["BTCUSDT"].describe("TRADING")["filters"][0]
+    assert (described["filterType"], Decimal(described["tickSize"])) == ("PRICE_FILTER", coarse)
+    stage.venue.restore_ticks()
+    assert answered(str(fine)) == 0
+
+
+def test_a_step_off_the_markets_grid_is_refused_with_those_there_are(world: SimulatorProcess) -> None:
+    def ask(symbol: str, tick: str) -> Any:
+        return world.call("POST", f"/simulator/instruments/{symbol}/tick", {"tick": tick})
+
+    assert [ask("FOOUSDT", "0.1")["code"], ask("BTCUSDT", "nothing")["code"]] == [-1121, -1130]
+    refused = ask("BTCUSDT", "0.03")
+    assert refused["code"] == -1130
+    assert "tick 0.03 of BTCUSDT is not accepted; accepted are" in refused["msg"]
+    assert ask("BTCUSDT", "1") == {"symbol": "BTCUSDT", "tick": "1"}
+    world.call("DELETE", "/simulator/faults")
