@@ -33,7 +33,10 @@ _ORDERS = """
     FROM orders AS o LEFT JOIN signals AS s ON s.id = o.signal_id WHERE o.account_id = %s
 """
 _FILLS = "SELECT trade_id, instrument, quantity, price, fee FROM fills WHERE account_id = %s"
-_PROFIT = "SELECT coalesce(sum(gross_profit - fees + funding), 0) FROM positions WHERE account_id = %s"
+_RECKONED = """
+    SELECT (SELECT coalesce(sum(amount), 0) FROM cash_flows WHERE account_id = %(account)s)
+        + (SELECT coalesce(sum(gross_profit - fees + funding), 0) FROM positions WHERE account_id = %(account)s)
+"""
 _RESERVATIONS = """
     SELECT o.client_order_id, o.status, r.order_id IS NOT NULL FROM orders AS o
     LEFT JOIN reservations AS r ON r.tenant_id = o.tenant_id AND r.order_id = o.id AND r.lapses_at IS NULL
@@ -103,7 +106,7 @@ def _account(world: World, account: Account) -> list[str]:
         *_fills(told, world.rows(_FILLS, [account.id])),
         *_protection(told),
         *_limits(told, ours),
-        *_cash(told, world.rows(_PROFIT, [account.id])[0][0]),
+        *_cash(told, world.rows(_RECKONED, {"account": account.id})[0][0]),
         *_halted(world, account, told, ours),
     ]
     return [f"{item} ({name})" for item in found]
@@ -196,13 +199,13 @@ def _limits(told: Mapping[str, Any], ours: Mapping[str, Row]) -> Iterator[str]:
             yield f"I6: {row.client_id} filled {row.filled} of {row.quantity}"
 
 
-def _cash(told: Mapping[str, Any], earned: Decimal) -> Iterator[str]:
+def _cash(told: Mapping[str, Any], reckoned: Decimal) -> Iterator[str]:
+    """What was paid in, out and taken besides trades has been booked by the comparison of cash just before."""
     if any(Decimal(item["qty"]) for item in told["positions"]):
         return  # What an open position has earned is told by its entry price, which the venue rounds.
     wallet = Decimal(told["balances"][0]["wallet"])
-    paid_in = sum((Decimal(item["income"]) for item in told["income"] if item["incomeType"] == "TRANSFER"), Decimal(0))
-    if abs(paid_in + earned - wallet) > PENNY:
-        yield f"I15: the wallet holds {wallet} and the ledger reckons {paid_in + earned}"
+    if abs(reckoned - wallet) > PENNY:
+        yield f"I15: the wallet holds {wallet} and the ledger reckons {reckoned}"
 
 
 def _halted(world: World, account: Account, told: Mapping[str, Any], ours: Mapping[str, Row]) -> Iterator[str]:

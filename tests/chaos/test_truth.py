@@ -102,12 +102,10 @@ def test_a_trade_booked_twice_is_seen() -> None:
 
 def test_money_is_reckoned_to_the_penny_once_nothing_is_held() -> None:
     flat = told(positions=[])
-    assert list(truth._cash(flat, Decimal("0.009"))) == []
-    assert len(list(truth._cash(flat, Decimal("0.02")))) == 1
-    lent = [*flat["income"], {"incomeType": "TRANSFER", "income": "-500"}]
-    assert len(list(truth._cash(flat | {"income": lent}, Decimal(0)))) == 1
-    assert list(truth._cash(flat | {"income": lent}, Decimal(500))) == []
-    assert list(truth._cash(told(), Decimal("0.02"))) == []
+    wallet = Decimal(flat["balances"][0]["wallet"])
+    assert list(truth._cash(flat, wallet + Decimal("0.009"))) == []
+    assert len(list(truth._cash(flat, wallet + Decimal("0.02")))) == 1
+    assert list(truth._cash(told(), wallet + 1)) == []
 
 
 @pytest.fixture
