@@ -64,19 +64,31 @@ class World:
     venue_restarted_at: float = 0.0
     halt_lock: threading.Lock = field(default_factory=threading.Lock)
     halts: Halts = field(default_factory=Halts)
+    _doors: threading.local = field(default_factory=threading.local)
 
     def at(self) -> float:
         """Seconds of life since the world began."""
         return round(time.monotonic() - self.began, 3)
 
     def rows(self, statement: str, parameters: Any = None) -> list[tuple[Any, ...]]:
-        """Rows as the superuser sees them; raises Transient while Postgres does not answer."""
+        """Rows as the superuser sees them; raises Transient while Postgres does not answer.
+
+        Every thread keeps its connection as long as it lasts: to open one costs more than most questions do.
+        """
         try:
-            with psycopg.connect(self.postgres.url_superuser, autocommit=True, connect_timeout=3) as connection:
-                cursor = connection.execute(statement.encode(), parameters)
-                return cursor.fetchall() if cursor.description else []
+            cursor = self._door().execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
         except psycopg.OperationalError as error:
             raise Transient(f"Postgres does not answer: {error}") from None
+
+    def _door(self) -> psycopg.Connection[Any]:
+        """This thread's connection to the server that runs now."""
+        url, kept = self.postgres.url_superuser, getattr(self._doors, "kept", None)
+        if kept is not None and kept[0] == url and not kept[1].closed:
+            return kept[1]  # type: ignore[no-any-return]
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=3)
+        self._doors.kept = (url, connection)
+        return connection
 
     def sit_on(self, statements: str, seconds: float) -> None:
         """Take what `statements` lock, hold it, and let go; raises Transient when Postgres goes away meanwhile."""

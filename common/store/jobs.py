@@ -28,9 +28,10 @@ _ADD_OWN = f"INSERT INTO jobs ({_COLUMNS}) SELECT * FROM unnest({_BATCH}) ON CON
 
 _HAND_OVER = f"SELECT id FROM hand_over_jobs({_BATCH}) AS id"
 
+# What was never put off is due as soon as it is there, though the clock of whoever added it be ahead of ours.
 _CLAIM = """
     SELECT * FROM jobs
-    WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'pending' AND available_at <= :now
+    WHERE id = ANY (CAST(:ids AS uuid[])) AND state = 'pending' AND (available_at <= :now OR available_at = created_at)
     ORDER BY id
     FOR UPDATE SKIP LOCKED
 """

@@ -86,6 +86,15 @@ def test_what_is_not_due_yet_is_neither_rung_nor_claimed(world: World) -> None:
         assert uow.jobs.claim(job_id(Stage.EVALUATE, "risk:1"), NOON + SECOND) is not None
 
 
+def test_fresh_work_is_claimed_by_a_worker_whose_clock_is_behind(world: World) -> None:
+    asked(world.store, "risk:1", world.ours.id, world.ours.id)
+    with world.store.unit_of_work(world.ours.id) as uow:
+        job = uow.jobs.claim(job_id(Stage.EVALUATE, "risk:1"), NOON - SECOND)
+        assert job is not None
+        uow.jobs.postpone(job, NOON + SECOND, "the venue is ill")
+        assert uow.jobs.claim(job.id, NOON) is None
+
+
 def test_a_unit_left_without_commit_keeps_nothing(world: World) -> None:
     with world.store.unit_of_work(world.ours.id) as uow:
         ask(uow, "risk:1", world.ours.id)
