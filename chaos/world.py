@@ -85,7 +85,7 @@ class World:
         """This thread's connection to the server that runs now."""
         url, kept = self.postgres.url_superuser, getattr(self._doors, "kept", None)
         if kept is not None and kept[0] == url and not kept[1].closed:
-            return kept[1]  # type: ignore[no-any-return]
+            return kept[1]
         connection = psycopg.connect(url, autocommit=True, connect_timeout=3)
         self._doors.kept = (url, connection)
         return connection
