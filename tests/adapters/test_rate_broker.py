@@ -36,6 +36,7 @@ from tests.simulator_process import SimulatorProcess, start
 
 CAP = 1000.0
 PATIENT_ROUNDS = 4000
+DAY_S = 86_400
 
 
 class Life:
@@ -69,8 +70,8 @@ def charge(weight: float = 1, budget: str = "venue", cap: float = CAP) -> Charge
     return Charge(budget, weight, cap)
 
 
-def take(broker: RateBroker, kind: CallClass, tenant: str = "", weight: float = 1, share: float = 1.0) -> Grant:
-    return broker.ask([charge(weight)], Caller(kind, tenant, share))
+def take(broker: RateBroker, kind: CallClass, tenant: str = "", weight: float = 1) -> Grant:
+    return broker.ask([charge(weight)], Caller(kind, tenant))
 
 
 def fill(broker: RateBroker, kind: CallClass, weight: float = 5) -> float:
@@ -87,13 +88,17 @@ def jain(shares: list[float]) -> float:
 
 
 def contended(broker: RateBroker, wishes: dict[str, int], shares: dict[str, float] | None = None) -> Counter[str]:
-    """What each tenant gets of one window when it asks so many times a round, round after round."""
+    """What each tenant gets of one window when it asks so many times a round, round after round.
+
+    Valkey's clock goes on meanwhile: a window of a day is not over before all have asked.
+    """
     got: Counter[str] = Counter()
+    wish = Charge("venue", 1, CAP, DAY_S)
     for _ in range(PATIENT_ROUNDS // sum(wishes.values())):
         for tenant, times in wishes.items():
             for _ in range(times):
-                share = (shares or {}).get(tenant, 1.0)
-                got[tenant] += take(broker, CallClass.ENTRY, tenant, share=share).wait_s == 0
+                asks = Caller(CallClass.ENTRY, tenant, (shares or {}).get(tenant, 1.0))
+                got[tenant] += broker.ask([wish], asks).wait_s == 0
     return got
 
 
