@@ -199,10 +199,15 @@ class Arena:
             self._asked.discard(name)
         return "tick"
 
-    def feed(self, first: int, count: int) -> None:
-        """Raise signals `first` and so on, each for every account; no more at once than the threads take."""
+    def feed(self, first: int, count: int, enough: threading.Event | None = None) -> None:
+        """Raise signals `first` and so on, each for every account; no more at once than the threads take.
+
+        Ends before `count` of them once there were `enough`.
+        """
         rng = random.Random(f"signals|{self.plan.seed}|{first}")
         for number in range(first, first + count):
+            if enough is not None and enough.is_set():
+                return
             while self.queue.qsize() > 4 * self.plan.threads:
                 time.sleep(0.01)
             with self.fleet.store.unit_of_work(None) as uow:
