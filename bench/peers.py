@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from bench.market_data import recorded
+from bench.market_data import ROOT, recorded
 from common.domain.errors import Permanent
 
-ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 900.0
 
 

@@ -51,6 +51,13 @@ class Control:
         app.router.add_delete("/simulator/faults", self.clear_faults)
         app.router.add_delete("/simulator/faults/{id:\\d+}", self.clear_faults)
 
+    def _account(self, request: web.Request) -> Account:
+        """The account that the path names; refuses one that is not there."""
+        account = self.venue.accounts.get(request.match_info["key"])
+        if account is None:
+            raise VenueError(-2015, "no such account", 404)
+        return account
+
     def _clock(self) -> dict[str, Any]:
         now_ms = self.venue.clock.now_ms()
         return self.venue.clock.describe() | {"exhausted": self.venue.market.is_exhausted(now_ms)}
@@ -105,9 +112,10 @@ class Control:
         now_ms = self.venue.clock.now_ms()
         self.engine.advance(now_ms)
         desk.book_late_fills(self.venue, now_ms)
-        account = self.venue.accounts.get(request.match_info["key"])
-        if account is None:
-            return _refusal(VenueError(-2015, "no such account", 404))
+        try:
+            account = self._account(request)
+        except VenueError as error:
+            return _refusal(error)
         return _answer(statement_of(self.venue, account, now_ms))
 
     async def list_instruments(self, request: web.Request) -> web.Response:
@@ -139,13 +147,11 @@ class Control:
 
     async def transfer(self, request: web.Request) -> web.Response:
         """Pay into an account (`amount` above zero) or out of it, no more than is available."""
-        account = self.venue.accounts.get(request.match_info["key"])
-        if account is None:
-            return _refusal(VenueError(-2015, "no such account", 404))
         now_ms = self.venue.clock.now_ms()
-        self.engine.advance(now_ms)
-        free = self.venue.margins_of(account, now_ms).available
         try:
+            account = self._account(request)
+            self.engine.advance(now_ms)
+            free = self.venue.margins_of(account, now_ms).available
             amount = _decimal((await _object(request)).get("amount"), "amount", least=-min(free, account.wallet))
         except VenueError as error:
             return _refusal(error)
@@ -158,11 +164,9 @@ class Control:
 
     async def deleverage(self, request: web.Request) -> web.Response:
         """Close what an account holds in a market by force, as auto-deleveraging does: `{"symbol"}`."""
-        account = self.venue.accounts.get(request.match_info["key"])
-        if account is None:
-            return _refusal(VenueError(-2015, "no such account", 404))
         now_ms = self.venue.clock.now_ms()
         try:
+            account = self._account(request)
             symbol = str((await _object(request)).get("symbol", ""))
             self.venue.rules_for(symbol)
             self.engine.advance(now_ms)
@@ -173,16 +177,17 @@ class Control:
 
     async def liquidate(self, request: web.Request) -> web.Response:
         """Close all that an account holds by force and take the clearance, as if its margin had run out."""
-        account = self.venue.accounts.get(request.match_info["key"])
-        if account is None:
-            return _refusal(VenueError(-2015, "no such account", 404))
         now_ms = self.venue.clock.now_ms()
+        try:
+            account = self._account(request)
+        except VenueError as error:
+            return _refusal(error)
         self.engine.advance(now_ms)
-        change, closed = Change(), [position.symbol for position in account.held()]
+        change, closed = Change(), sorted(position.symbol for position in account.held())
         if closed:
             liquidate(self.venue, account, now_ms, change)
             self.venue.commit(change, now_ms)
-        return _answer({"api_key": account.api_key, "closed": sorted(closed)})
+        return _answer({"api_key": account.api_key, "closed": closed})
 
     async def list_faults(self, request: web.Request) -> web.Response:
         """Faults in force and what has struck so far."""

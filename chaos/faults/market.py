@@ -100,8 +100,10 @@ def filter_change(world: World, dice: random.Random) -> str:
     held, steps, seconds = _held(world, dice), dice.choice((1, 2)), dice.uniform(0.5, 3.0)
     if held is None:
         return ""
-    tick = next(item.tick_size for item in world.tenancy.instruments if item.base + item.quote == held[1])
+    tick = next(item.tick_size for item in world.tenancy.instruments if World.wire_name(item.symbol) == held[1])
     coarse = tick.scaleb(min(steps, -int(tick.as_tuple().exponent)))
+    if coarse == tick:
+        return ""
     patiently(lambda: world.venue.set_tick(held[1], format(coarse, "f")))
     time.sleep(seconds)
     patiently(lambda: world.venue.set_tick(held[1], format(tick, "f")))

@@ -139,7 +139,7 @@ def test_a_coarser_step_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
         statement=lambda key: {"api_key": key, "positions": [{"symbol": "BTCUSDT"}]},
         set_tick=lambda symbol, tick: steps.append((symbol, tick)),
     )
-    instrument = SimpleNamespace(base="BTC", quote="USDT", tick_size=Decimal("0.1"))
+    instrument = SimpleNamespace(symbol="BTC/USDT:USDT", tick_size=Decimal("0.1"))
     tenancy = SimpleNamespace(keys={"account": "key"}, instruments=[instrument])
     monkeypatch.setattr("chaos.faults.market.time.sleep", lambda _: None)
     KINDS["filter_change"].act(cast("World", SimpleNamespace(venue=venue, tenancy=tenancy)), random.Random(1))
