@@ -121,13 +121,13 @@ class MemoryRateBroker:
     def _of_minute(budget: _Budget, now: float) -> float:
         return sum(used for second, used in budget.seconds.items() if second >= now // MINUTE_S * MINUTE_S)
 
-    def learn(self, budget: str, used: float) -> None:
+    def learn(self, budget: str, used: float, known: float = 0.0) -> None:
         """What the venue counted and we did not is added."""
         with self._lock:
-            now, known = self._now(), self._budget(budget)
-            unknown = used - self._of_minute(known, now)
+            now, kept = self._now(), self._budget(budget)
+            unknown = used - max(self._of_minute(kept, now), known)
             if unknown > 0:
-                known.seconds[int(now)] = known.seconds.get(int(now), 0.0) + unknown
+                kept.seconds[int(now)] = kept.seconds.get(int(now), 0.0) + unknown
 
     def hold(self, budget: str, seconds: float) -> None:
         """Nobody asks for `seconds`, at most an hour."""

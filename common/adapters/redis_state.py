@@ -196,7 +196,7 @@ end
 return {'taken', '0', tostring(first_used)}
 """
 
-# KEYS[1] the budget; ARGV: what the venue says was used in its current minute.
+# KEYS[1] the budget; ARGV: what the venue says was used in its current minute, what was known to whoever asked it.
 _LEARN = """
 local t = redis.call('TIME'); local second = tonumber(t[1]); local minute = second - second % 60
 local known, flat = 0, redis.call('HGETALL', KEYS[1])
@@ -205,7 +205,7 @@ for i = 1, #flat, 2 do
     known = known + tonumber(flat[i + 1])
   end
 end
-local unknown = tonumber(ARGV[1]) - known
+local unknown = tonumber(ARGV[1]) - math.max(known, tonumber(ARGV[2]))
 if unknown > 0 then
   redis.call('HINCRBYFLOAT', KEYS[1], 's:' .. string.format('%d', second), unknown)
   redis.call('PEXPIRE', KEYS[1], 3700000)
@@ -392,10 +392,10 @@ class RedisRateBroker:
             said, wait, used = self._charge([self._key(item.budget) for item in charges], arguments)
         return Grant(float(wait), said == "held", float(used))
 
-    def learn(self, budget: str, used: float) -> None:
+    def learn(self, budget: str, used: float, known: float = 0.0) -> None:
         """What the venue counted and we did not is added."""
         with _reaching("rate budget"):
-            self._learn([self._key(budget)], [used])
+            self._learn([self._key(budget)], [used, known])
 
     def hold(self, budget: str, seconds: float) -> None:
         """Nobody asks for `seconds`, at most an hour."""

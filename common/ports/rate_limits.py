@@ -80,8 +80,11 @@ class RateBroker(Protocol):
         """
         ...
 
-    def learn(self, budget: str, used: float) -> None:
-        """The venue says that `used` is gone in its current minute; what we did not know of is added."""
+    def learn(self, budget: str, used: float, known: float = 0.0) -> None:
+        """The venue says that `used` is gone in its current minute; what we did not know of is added.
+
+        Whoever asked knew of `known` then: an answer may be told in another minute than it was asked in.
+        """
         ...
 
     def hold(self, budget: str, seconds: float) -> None:

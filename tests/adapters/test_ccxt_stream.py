@@ -59,7 +59,7 @@ class Listener:
         thread.start()
         is_enough = self._enough.wait(seconds)
         self._stop.set()
-        thread.join(15)
+        thread.join(60)  # To close a connection takes the venue's answer, or ten seconds without it.
         assert is_enough, f"only {[len(found) for found in self.candles.values()]} candles came"
         assert not thread.is_alive()
         return self.candles

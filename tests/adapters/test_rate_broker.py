@@ -150,6 +150,11 @@ def test_when_the_venue_wants_silence_nobody_asks(broker: RateBroker) -> None:
     assert broker.ask([charge(budget="another")], Caller()).wait_s == 0
 
 
+def test_what_was_known_when_it_was_asked_is_not_learnt_in_the_minute_after(broker: RateBroker) -> None:
+    broker.learn("venue", 361, known=358)
+    assert take(broker, CallClass.DATA).used == 4
+
+
 def test_what_others_use_from_our_address_is_learnt_from_the_venue(broker: RateBroker) -> None:
     take(broker, CallClass.DATA, weight=10)
     broker.learn("venue", 5)
@@ -254,7 +259,7 @@ def test_what_the_venue_says_to_one_process_is_heard_by_all() -> None:
 class Away:
     """A broker that cannot be reached."""
 
-    def ask(self, charges: Any, who: Any) -> Any:
+    def ask(self, *asked: Any) -> Any:
         raise Transient("away")
 
     learn = hold = ask

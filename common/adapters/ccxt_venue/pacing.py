@@ -145,8 +145,9 @@ class BrokeredPace:
 
     def learn(self, used: float) -> None:
         """Tell the fleet what the venue counted, where that is more than we knew."""
-        if used > self._last_used:
-            self._tell(lambda: self.broker.learn(self.venue, used))
+        known = self._last_used
+        if used > known:
+            self._tell(lambda: self.broker.learn(self.venue, used, known))
 
     def hold(self, seconds: float) -> None:
         """Nobody in the fleet asks for so long."""
