@@ -37,6 +37,7 @@ from common.adapters.memory_state import MemoryBreakers, MemoryBudgets, MemorySi
 from common.adapters.notifier import AppriseNotifier, Fanout, LogNotifier, fixed_channels
 from common.adapters.openai_advisor import OpenAIAdvisor, SharedAdvisor, SharingPolicy, prompt_profile
 from common.adapters.paper import PaperVenue
+from common.adapters.paper_market import PaperMarket
 from common.adapters.practice import PracticeDesk
 from common.adapters.public_sources import CoinGecko, CoinMarketCap, FearGreedIndex
 from common.adapters.rate_broker import MemoryRateBroker
@@ -148,6 +149,7 @@ class VenueRoom:
     guards: Mapping[str, Guard]
     nets: Mapping[str, Pacer]
     _open: dict[UUID, Venue] = field(default_factory=dict)
+    _paper_markets: dict[str, PaperMarket] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, account: Account, credentials: Credentials | None) -> Venue:
@@ -159,7 +161,10 @@ class VenueRoom:
 
     def _connect(self, account: Account, credentials: Credentials | None) -> Venue:
         if account.environment is Environment.PAPER:
-            return PaperVenue(account, self.market_data[account.venue], self.store.paper, self.clock)
+            market = self._paper_markets.get(account.venue)
+            if market is None:
+                market = self._paper_markets[account.venue] = PaperMarket(self.market_data[account.venue], self.clock)
+            return PaperVenue(account, market, self.store.paper, self.clock)
         if credentials is None:
             raise InvalidInput("credentials", None, f"keys for account {account.name} at {account.venue}")
         link = self.connections[account.venue]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from common.domain.errors import OutcomeUnknown, Refused
-from common.domain.market import Candle, Instrument, Level, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, Level, MarketState, MarkPrice, OrderBook, Timeframe
 from common.domain.money import round_to
 from common.domain.order import OrderIntent, OrderSide, OrderStatus, OrderType
 from common.domain.postings import Movement
@@ -263,6 +263,10 @@ class VirtualVenue:
     def mark(self, symbol: str) -> Decimal | None:
         """The one price."""
         return self.price(symbol)
+
+    def marks(self, symbols: Sequence[str]) -> dict[str, MarkPrice]:
+        """The one price of each, without funding."""
+        return {symbol: MarkPrice(self.price(symbol)) for symbol in symbols if symbol in self._instruments}
 
     @property
     def is_moving(self) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from threading import Lock
 
+from common.adapters.paper_market import FRESH_S, PaperMarket
 from common.domain import matching
-from common.domain.errors import InvalidInput, NotFound, OutcomeUnknown, Permanent, Refused, Transient
-from common.domain.market import Candle, Instrument, InstrumentStatus, Timeframe
+from common.domain.errors import OutcomeUnknown, Permanent, Refused, Transient
+from common.domain.market import OrderBook
 from common.domain.money import ZERO
 from common.domain.order import WORKING, OrderIntent, OrderStatus, OrderType
 from common.domain.paper import PaperAccount, PaperFill, PaperOrder
@@ -20,54 +20,31 @@ from common.domain.postings import EntryKind, Movement
 from common.domain.tenant import Account
 from common.ports.clock import Clock
 from common.ports.paper import PaperBook, PaperBooks
-from common.ports.venue import (
-    MarketData,
-    VenueBalance,
-    VenueFill,
-    VenueFunding,
-    VenueOrder,
-    VenuePosition,
-)
+from common.ports.venue import VenueBalance, VenueFill, VenueFunding, VenueOrder, VenuePosition
 
 OPENING_WALLET = Decimal(10_000)
 _VALIDITY = timedelta(seconds=5)
 _VISIBILITY = timedelta(seconds=1)
-_TIMEFRAMES = tuple(Timeframe.parse(name) for name in ("1m", "5m", "15m", "1h"))
-_CANDLES_MAX = 1500
-_INSTRUMENTS_FRESH_S = 300.0
-_MARKET_FRESH_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A look at one market, and when in life it was taken."""
-
-    seen: matching.Observation
-    taken_at: float
 
 
 class PaperVenue:
-    """One account on paper, priced by live market data; implements ports.venue.Venue, safe among threads.
+    """One account on paper, priced by a market that all of them look at; implements ports.venue.Venue, safe among threads.
 
     Its state is in the paper book. Stops and limits are looked after whenever anybody asks: the candles since the last
-    look tell what was touched meanwhile. Market data is read before the book is locked, never while it is.
+    look tell what was touched meanwhile. The market is read before the book is locked, never while it is.
     """
 
     def __init__(
         self,
         account: Account,
-        market_data: MarketData,
+        market: PaperMarket,
         books: PaperBooks,
         clock: Clock,
         opening_wallet: Decimal = OPENING_WALLET,
     ) -> None:
-        self._account, self._market_data, self._books, self._clock = account, market_data, books, clock
+        self._account, self._market, self._books, self._clock = account, market, books, clock
         self._opening_wallet = opening_wallet
-        self._instruments: tuple[float, dict[str, Instrument]] = (float("-inf"), {})
-        self._looks: dict[str, _Look] = {}
-        self._timeframe: Timeframe | None = None
         self._settled_at = float("-inf")
-        self._lock = Lock()
 
     @property
     def validity(self) -> timedelta:
@@ -84,13 +61,13 @@ class PaperVenue:
         if self._clock.now() > submitted_at + self.validity:
             raise Refused("NOT_SENT", f"stamped {submitted_at.isoformat()}, which is older than the window allows")
         try:
-            instrument = self._instrument(intent.instrument)
-            self._settle()
-            seen = self._look(instrument, fresh=True)
+            instrument = self._market.instrument(intent.instrument)
+            marks = self._marks_of(self._settle())
+            seen = self._market.look(instrument)
         except (Transient, Permanent) as error:
             raise Refused("NOT_SENT", f"the market of {intent.instrument} cannot be read: {error}") from None
         matching.check_filters(instrument, intent, seen.mark)
-        marks = self._marks([seen])
+        marks[instrument.symbol] = seen.mark
         try:
             with self._books(self._account.tenant_id) as book:
                 account = self._open(book)
@@ -170,7 +147,7 @@ class PaperVenue:
 
     def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of what is held in `symbol`; new orders bring their own. Idempotent."""
-        instrument = self._instrument(symbol)
+        instrument = self._market.instrument(symbol)
         if not 1 <= leverage <= instrument.max_leverage:
             raise Refused(
                 matching.Refusal.LEVERAGE, f"leverage {leverage} is not between 1 and {instrument.max_leverage}"
@@ -198,17 +175,18 @@ class PaperVenue:
         return account or book.open(self._account.id, self._asset(), self._opening_wallet)
 
     def _asset(self) -> str:
-        settles = sorted({item.settle for item in self._known_instruments().values()})
+        settles = sorted({item.settle for item in self._market.instruments().values()})
         return next((asset for asset in ("USDT", "USDC", "USD") if asset in settles), settles[0] if settles else "USDT")
 
     def _settle(self) -> PaperAccount:
         """The account with everything booked that the market has done to it, up to half a second ago.
 
-        A monitor asks for every order and every holding in a row: only the first question looks at the markets.
+        A monitor asks for every order and every holding in a row: only the first question looks at the markets. Order
+        books are asked for where something fills, and only then.
         """
         with self._book() as book:
             account = self._open(book)
-        if self._clock.monotonic() - self._settled_at <= _MARKET_FRESH_S:
+        if self._clock.monotonic() - self._settled_at <= FRESH_S:
             return account
         since: dict[str, datetime] = {}
         for order in account.orders:
@@ -217,19 +195,25 @@ class PaperVenue:
         concerned = since.keys() | {item.instrument for item in account.positions}
         if not concerned:
             return account
-        ended = {symbol: self._last_price(account, symbol) for symbol in concerned if not self._is_listed(symbol)}
-        listed = sorted(concerned - ended.keys())
-        seen = [self._look(self._instrument(symbol), since=since.get(symbol)) for symbol in listed]
-        with self._book() as book:
-            account = self._open(book)
-            now = self._clock.now()
-            for symbol, price in sorted(ended.items()):
-                settled = matching.settle(account, symbol, price, now)
-                self._keep(book, settled)
-                account = settled.account
-            outcome = matching.advance(account, seen, now)
-            if not outcome.is_empty or outcome.account != account:
-                self._keep(book, outcome)
+        ended = {symbol: self._last_price(account, symbol) for symbol in concerned if not self._market.lists(symbol)}
+        seen = self._market.glance(concerned - ended.keys(), since)
+        books: dict[str, OrderBook] = {}
+        while True:
+            with self._book() as book:
+                account = self._open(book)
+                now = self._clock.now()
+                for symbol, price in sorted(ended.items()):
+                    settled = matching.settle(account, symbol, price, now)
+                    self._keep(book, settled)
+                    account = settled.account
+                views = [replace(item, book=books.get(item.instrument.symbol)) for item in seen]
+                outcome = matching.advance(account, views, now)
+                lacking = {item.instrument for item in outcome.fills} - books.keys()
+                if not lacking:
+                    if not outcome.is_empty or outcome.account != account:
+                        self._keep(book, outcome)
+                    break
+            books |= {symbol: self._market.book(symbol) for symbol in sorted(lacking)}
         self._settled_at = self._clock.monotonic()
         return outcome.account
 
@@ -237,91 +221,17 @@ class PaperVenue:
     def _keep(book: PaperBook, outcome: matching.Outcome) -> None:
         book.save(outcome.account, orders=outcome.orders, fills=outcome.fills, fundings=outcome.fundings)
 
-    def _marks(self, seen: Iterable[matching.Observation]) -> dict[str, Decimal]:
-        with self._lock:
-            known = {symbol: look.seen.mark for symbol, look in self._looks.items()}
-        return known | {item.instrument.symbol: item.mark for item in seen}
-
     def _marks_of(self, account: PaperAccount) -> dict[str, Decimal]:
-        symbols = {item.instrument for item in account.positions}
-        return self._marks([self._look(self._instrument(symbol)) for symbol in sorted(symbols)])
-
-    # --- The market ---------------------------------------------------------------------------------------------
-
-    def _known_instruments(self) -> dict[str, Instrument]:
-        with self._lock:
-            read_at, known = self._instruments
-        if self._clock.monotonic() - read_at > _INSTRUMENTS_FRESH_S:
-            known = {item.symbol: item for item in self._market_data.instruments()}
-            with self._lock:
-                self._instruments = (self._clock.monotonic(), known)
-        return known
-
-    def _instrument(self, symbol: str) -> Instrument:
-        known = self._known_instruments()
-        if symbol not in known:
-            raise NotFound("instrument", symbol)
-        return known[symbol]
-
-    def _is_listed(self, symbol: str) -> bool:
-        known = self._known_instruments()
-        if not known:
-            raise Transient(f"{self._account.venue} lists nothing at all, which ends no listing")
-        found = known.get(symbol)
-        return found is not None and found.status is not InstrumentStatus.DELISTED
+        held = {item.instrument for item in account.positions}
+        return {item.instrument.symbol: item.mark for item in self._market.glance(held)}
 
     def _last_price(self, account: PaperAccount, symbol: str) -> Decimal:
         """What a listing that has ended was last worth: as we saw it, else what was paid for what is held."""
-        with self._lock:
-            look = self._looks.get(symbol)
-        if look is not None:
-            return look.seen.mark
+        seen = self._market.last_mark(symbol)
+        if seen is not None:
+            return seen
         held = next((item for item in account.positions if item.instrument == symbol), None)
         return held.entry_price if held is not None else ZERO
-
-    def _look(
-        self, instrument: Instrument, *, since: datetime | None = None, fresh: bool = False
-    ) -> matching.Observation:
-        """A look at the market at most half a second old, with the whole candles since `since`."""
-        with self._lock:
-            look = self._looks.get(instrument.symbol)
-        if fresh or look is None or self._clock.monotonic() - look.taken_at > _MARKET_FRESH_S:
-            look = self._look_now(instrument)
-        candles = () if since is None else self._candles(instrument.symbol, since)
-        return replace(look.seen, candles=candles)
-
-    def _look_now(self, instrument: Instrument) -> _Look:
-        state = self._market_data.market(instrument)
-        mark = state.mark or state.last or (state.book.mid if state.book else None)
-        if mark is None:
-            raise Transient(f"{instrument.symbol} has no price now")
-        seen = matching.Observation(
-            instrument, mark, state.book, funding_rate=state.funding_rate, next_funding_at=state.next_funding_at
-        )
-        look = _Look(seen, self._clock.monotonic())
-        with self._lock:
-            self._looks[instrument.symbol] = look
-        return look
-
-    def _candles(self, symbol: str, since: datetime) -> tuple[Candle, ...]:
-        """The whole candles that opened at or after `since`, in the finest timeframe this market has."""
-        choices = _TIMEFRAMES if self._timeframe is None else (self._timeframe,)
-        failure: Permanent | None = None
-        for timeframe in choices:
-            start = timeframe.floor(since)
-            start = start if start == since else start + timeframe.duration
-            if start + timeframe.duration > self._clock.now():
-                return ()
-            try:
-                found = self._market_data.candles(symbol, timeframe, start, _CANDLES_MAX)
-            except InvalidInput:
-                raise
-            except Permanent as error:  # This market does not make candles of that length.
-                failure = error
-                continue
-            self._timeframe = timeframe
-            return tuple(found)
-        raise failure or Permanent(f"{symbol} has no candles")
 
 
 def _order(order: PaperOrder) -> VenueOrder:

@@ -153,6 +153,18 @@ def walk(levels: Sequence[Level], quantity: Decimal) -> tuple[Decimal, Decimal]:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkPrice:
+    """The mark price of an instrument and the funding that comes next; None where the venue did not say.
+
+    `funding_rate` is a fraction per interval (positive: longs pay).
+    """
+
+    mark: Decimal | None
+    funding_rate: Decimal | None = None
+    next_funding_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MarketState:
     """What is known of one instrument's market at the moment of a decision; None where the venue did not say.
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 
-from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, MarketState, MarkPrice, OrderBook, Timeframe
 from common.domain.order import OrderIntent, OrderSide, OrderStatus
 from common.domain.position import CloseReason
 from common.domain.postings import Movement
@@ -124,6 +124,10 @@ class MarketData(Protocol):
 
     def mark(self, symbol: str) -> Decimal | None:
         """The mark price of `symbol` (the last price where the venue has no marks), the cheapest question there is."""
+        ...
+
+    def marks(self, symbols: Sequence[str]) -> Mapping[str, MarkPrice]:
+        """Marks and coming funding of `symbols` in one question; those it does not tell that way are left out."""
         ...
 
 

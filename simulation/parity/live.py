@@ -227,10 +227,10 @@ class Driver:
 
     def _come_to(self, position: Position, price: Decimal) -> None:
         """Let the price be `price` for a moment in which the monitor looks."""
-        before = self.venue.marks[position.instrument]
+        before = self.venue.prices[position.instrument]
         self.venue.move(position.instrument, price)
         self._look()
-        self.venue.marks[position.instrument] = before
+        self.venue.prices[position.instrument] = before
 
     def _trail(self, position: Position, bar: int) -> None:
         if not self._is_open(position) or position.exits.trail_distance is None:

@@ -43,7 +43,7 @@ class CandleDoor(AccountDoor):
         venue = self._candles
         held = {symbol: quantity for symbol, quantity in venue.account(self.account_id).held.items() if quantity}
         # What was entered at this very moment has neither won nor lost.
-        marks = {s: venue.entries[s] if venue.entered_at[s] == self._clock.now() else venue.marks[s] for s in held}
+        marks = {s: venue.entries[s] if venue.entered_at[s] == self._clock.now() else venue.prices[s] for s in held}
         equity = venue.account(self.account_id).cash + sum((marks[s] * q for s, q in held.items()), ZERO)
         unrealised = sum(((marks[s] - venue.entries[s]) * q for s, q in held.items()), ZERO)
         margin = sum((abs(q) * venue.entries[s] / venue.leverage.get(s, 1) for s, q in held.items()), ZERO)
@@ -61,7 +61,7 @@ class CandleVenue(VirtualVenue):
         self.markets = {market.instrument.symbol: market for market in markets}
         self.assumptions = assumptions
         self.bar: dict[str, int] = {}
-        self.marks: dict[str, Decimal] = {}
+        self.prices: dict[str, Decimal] = {}
         self.references: dict[str, Decimal] = {}
         self.entries: dict[str, Decimal] = {}
         self.leverage: dict[str, int] = {}
@@ -71,16 +71,16 @@ class CandleVenue(VirtualVenue):
         """`bar` has closed: the price is its close, and orders fill at the open that follows at once."""
         columns = self.markets[symbol].columns
         self.bar[symbol] = bar
-        self.marks[symbol] = exact(columns.close[bar])
+        self.prices[symbol] = exact(columns.close[bar])
         self.references[symbol] = exact(columns.open[bar + 1])
 
     def move(self, symbol: str, price: Decimal) -> None:
         """Within the bar after the closed one the price has come to `price`, and orders fill there."""
-        self.marks[symbol] = self.references[symbol] = price
+        self.prices[symbol] = self.references[symbol] = price
 
     def price(self, symbol: str, at: datetime | None = None) -> Decimal:
         """The price now."""
-        return self.marks[symbol]
+        return self.prices[symbol]
 
     def candles(self, symbol: str, timeframe: Timeframe, since: datetime, limit: int) -> Sequence[Candle]:
         """Closed candles from `since` on."""
@@ -99,7 +99,7 @@ class CandleVenue(VirtualVenue):
 
     def market(self, instrument: Instrument) -> MarketState:
         """Book, last and mark right now."""
-        price = self.marks[instrument.symbol]
+        price = self.prices[instrument.symbol]
         return MarketState(instrument, self.book(instrument.symbol, 5), price, price, self._clock.now())
 
     def _execute(self, account: VirtualAccount, order: Resting, quantity: Decimal) -> None:

@@ -115,6 +115,7 @@ def test_a_socket_that_only_pretends_to_live_is_given_up(healed: SimulatorProces
 def test_open_interest_and_figures_are_asked_for_where_they_are_not_streamed(world: SimulatorProcess) -> None:
     market_data = Watcher(world).market_data
     assert told(market_data.open_interest(BTC)) > 0
-    figures = market_data.figures([BTC, ETH])
-    assert set(figures) == {BTC, ETH}
-    assert all(told(mark) > 0 and abs(told(rate)) < 1 for mark, rate in figures.values())
+    marks = market_data.marks([BTC, ETH, "NOPE/USDT:USDT"])
+    assert set(marks) == {BTC, ETH}
+    assert all(told(item.mark) > 0 and abs(told(item.funding_rate)) < 1 for item in marks.values())
+    assert all(item.next_funding_at is not None for item in marks.values())

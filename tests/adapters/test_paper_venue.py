@@ -12,8 +12,9 @@ from uuid import UUID
 import pytest
 
 from common.adapters.paper import PaperVenue
+from common.adapters.paper_market import PaperMarket
 from common.domain.errors import NotFound, OutcomeUnknown, Permanent, Refused, Transient
-from common.domain.market import Candle, Instrument, InstrumentStatus, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, InstrumentStatus, MarketState, MarkPrice, OrderBook, Timeframe
 from common.domain.order import OrderIntent, OrderRole, OrderSide, OrderStatus
 from common.domain.position import CloseReason
 from common.domain.risk.book import Environment
@@ -37,6 +38,8 @@ class Market:
     asked: list[tuple[str, datetime]] = field(default_factory=list)
     name: str = "sim"
     listed: list[Instrument] = field(default_factory=lambda: [BTC])
+    tells_marks: bool = True
+    questions: list[str] = field(default_factory=list)
 
     def instruments(self) -> Sequence[Instrument]:
         return self.listed
@@ -48,9 +51,17 @@ class Market:
         return [candle for candle in self.candle_rows if candle.opened_at >= since][:limit]
 
     def book(self, symbol: str, depth: int) -> OrderBook:
+        self.questions.append(f"book {symbol}")
         return BOOK
 
+    def marks(self, symbols: Sequence[str]) -> dict[str, MarkPrice]:
+        self.questions.append("marks " + " ".join(symbols))
+        if self.failure is not None:
+            raise self.failure
+        return dict.fromkeys(symbols, MarkPrice(self.mark)) if self.tells_marks else {}
+
     def market(self, instrument: Instrument) -> MarketState:
+        self.questions.append(f"market {instrument.symbol}")
         if self.failure is not None:
             raise self.failure
         book = BOOK if self.mark is not None else None
@@ -68,7 +79,7 @@ class House:
     @property
     def venue(self) -> PaperVenue:
         """The venue as a fresh process sees it: all its state is in the book."""
-        return PaperVenue(ACCOUNT, self.market, self.books, self.clock)
+        return PaperVenue(ACCOUNT, PaperMarket(self.market, self.clock), self.books, self.clock)
 
     def place(self, asked: OrderIntent) -> Any:
         return self.venue.place(asked, self.clock.now())
@@ -119,6 +130,50 @@ def test_questions_in_a_row_look_at_the_markets_once_and_later_ones_again(house:
     gone = venue.find(stop("99"))
     assert gone is not None
     assert (gone.status, len(house.market.asked)) == (OrderStatus.FILLED, 2)
+
+
+ETH = replace(BTC, symbol="ETH/USDT:USDT")
+OTHER = Account(UUID(int=9), ACCOUNT.tenant_id, "other", "sim", Environment.PAPER, "standard")
+
+
+def test_all_that_is_held_is_marked_in_one_question_for_every_account(house: House) -> None:
+    house.market.listed = [BTC, ETH]
+    house.place(intent())
+    house.place(intent(client_order_id="twe2", instrument=ETH.symbol))
+    house.clock.advance(timedelta(seconds=1))
+    house.market.questions.clear()
+    market = PaperMarket(house.market, house.clock)
+    for account in (ACCOUNT, OTHER):
+        venue = PaperVenue(account, market, house.books, house.clock)
+        venue.balance()
+        venue.positions()
+    assert house.market.questions == [f"marks {BTC.symbol} {ETH.symbol}"]
+
+
+def test_a_market_that_does_not_tell_marks_that_way_is_asked_by_itself(house: House) -> None:
+    house.place(intent())
+    house.clock.advance(timedelta(seconds=1))
+    house.market.tells_marks = False
+    house.market.mark = D(110)
+    house.market.questions.clear()
+    (position,) = house.venue.positions()
+    assert position.mark == D(110)
+    assert house.market.questions == [f"marks {SYMBOL}", f"market {SYMBOL}"]
+
+
+def test_the_book_is_asked_for_where_a_stop_fills_and_worsens_its_price(house: House) -> None:
+    house.place(intent())
+    house.place(stop("99"))
+    house.clock.advance(timedelta(seconds=1))
+    house.market.questions.clear()
+    house.venue.open_orders()
+    assert f"book {SYMBOL}" not in house.market.questions
+    house.market.mark = D(98)
+    house.clock.advance(timedelta(seconds=1))
+    assert list(house.venue.open_orders()) == []
+    assert house.market.questions.count(f"book {SYMBOL}") == 1
+    closing = house.venue.fills(SYMBOL, NOON)[-1]
+    assert closing.price < D(98)
 
 
 def test_a_market_without_minutes_is_looked_at_in_longer_candles(house: House) -> None:
@@ -225,7 +280,7 @@ def test_leverage_of_a_holding_can_be_changed(house: House) -> None:
 def test_two_accounts_of_a_tenant_do_not_see_each_other(house: House) -> None:
     other = PaperVenue(
         Account(UUID(int=9), ACCOUNT.tenant_id, "other", "sim", Environment.PAPER, "standard"),
-        house.market, house.books, house.clock,
+        PaperMarket(house.market, house.clock), house.books, house.clock,
     )  # fmt: skip
     house.place(intent())
     assert list(other.positions()) == []

@@ -16,6 +16,7 @@ import pytest
 from common.adapters.ccxt_venue import CcxtMarketData, CcxtVenue, Connection, capability
 from common.adapters.clock import FollowedClock
 from common.adapters.paper import PaperVenue
+from common.adapters.paper_market import PaperMarket
 from common.domain.errors import NotFound, OutcomeUnknown, Refused
 from common.domain.market import Instrument
 from common.domain.money import floor_to
@@ -123,7 +124,7 @@ class House:
 
 def on_paper(world: SimulatorProcess, market_data: CcxtMarketData, clock: FollowedClock, account_id: UUID) -> Venue:
     account = Account(account_id, UUID(int=2), "main", "simulator", Environment.PAPER, "standard")
-    return PaperVenue(account, market_data, MemoryBooks(), clock)
+    return PaperVenue(account, PaperMarket(market_data, clock), MemoryBooks(), clock)
 
 
 def through_ccxt(world: SimulatorProcess, market_data: CcxtMarketData, clock: FollowedClock, account_id: UUID) -> Venue:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from common.domain.errors import NotFound, OutcomeUnknown, Refused
-from common.domain.market import Candle, Instrument, Level, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, Level, MarketState, MarkPrice, OrderBook, Timeframe
 from common.domain.money import ZERO
 from common.domain.order import OrderIntent, OrderSide, OrderStatus, OrderType
 from common.domain.postings import EntryKind, Movement
@@ -178,6 +178,11 @@ class ScriptedVenue:
         """The price, which is the mark as well."""
         self.mark_calls += 1
         return self.prices[symbol]
+
+    def marks(self, symbols: Sequence[str]) -> dict[str, MarkPrice]:
+        """The prices, which are the marks as well, in one question."""
+        self.mark_calls += 1
+        return {symbol: MarkPrice(self.prices[symbol]) for symbol in symbols if symbol in self.prices}
 
     def ledger(self, account_id: UUID) -> Ledger:
         """The book of an account, opened at first sight."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from common.adapters.ccxt_venue.errors import reading
 from common.adapters.ccxt_venue.guard import Guard
 from common.adapters.ccxt_venue.pacing import Pace, Pacer
 from common.domain.errors import InvalidInput, NotFound, TradewindsError
-from common.domain.market import Candle, Instrument, MarketState, OrderBook, Timeframe
+from common.domain.market import Candle, Instrument, MarketState, MarkPrice, OrderBook, Timeframe
 from common.ports.clock import Clock
 
 T = TypeVar("T")
@@ -125,15 +125,15 @@ class CcxtMarketData:
             return ticker, client.fetch_funding_rate(instrument.symbol) if is_perpetual else {}
 
         ticker, funding = self._ask(read)
-        next_at = funding.get("fundingTimestamp")
+        coming = _mark_price(funding)
         return MarketState(
             instrument=instrument,
             book=book,
             last=_decimal(ticker.get("last")),
-            mark=_decimal(funding.get("markPrice")) or _decimal(ticker.get("last")),
+            mark=coming.mark or _decimal(ticker.get("last")),
             quote_at=book.occurred_at,
-            funding_rate=_decimal(funding.get("fundingRate")),
-            next_funding_at=parsing.instant(next_at) if next_at else None,
+            funding_rate=coming.funding_rate,
+            next_funding_at=coming.next_funding_at,
         )
 
     def mark(self, symbol: str) -> Decimal | None:
@@ -146,6 +146,18 @@ class CcxtMarketData:
                 if mark is not None:
                     return mark
             return _decimal(client.fetch_ticker(symbol).get("last"))
+
+        return self._ask(read)
+
+    def marks(self, symbols: Sequence[str]) -> dict[str, MarkPrice]:
+        """Mark price and coming funding by symbol in one request; empty where the venue does not say."""
+
+        def read(client: Any) -> dict[str, MarkPrice]:
+            if self._row.market_type != "swap" or not client.has.get("fetchFundingRates"):
+                return {}
+            known = [symbol for symbol in symbols if symbol in client.markets]
+            told = client.fetch_funding_rates(known) if known else {}
+            return {symbol: _mark_price(told[symbol]) for symbol in known if symbol in told}
 
         return self._ask(read)
 
@@ -172,21 +184,6 @@ class CcxtMarketData:
 
         return self._ask(read)
 
-    def figures(self, symbols: Sequence[str]) -> dict[str, tuple[Decimal | None, Decimal | None]]:
-        """(mark price, rate of the coming funding) by symbol in one request; empty where the venue does not say."""
-
-        def read(client: Any) -> dict[str, tuple[Decimal | None, Decimal | None]]:
-            if self._row.market_type != "swap" or not client.has.get("fetchFundingRates"):
-                return {}
-            told = client.fetch_funding_rates(list(symbols))
-            return {
-                symbol: (_decimal(told[symbol].get("markPrice")), _decimal(told[symbol].get("fundingRate")))
-                for symbol in symbols
-                if symbol in told
-            }
-
-        return self._ask(read)
-
     def clock_offset(self) -> timedelta:
         """The venue's clock less ours, half the journey taken off; the venue refuses what is too far from its own."""
 
@@ -202,6 +199,15 @@ class CcxtMarketData:
     def _check(self, client: Any, symbol: str) -> None:
         if symbol not in client.markets:
             raise NotFound("instrument", symbol, difflib.get_close_matches(symbol, client.markets, n=5, cutoff=0.3))
+
+
+def _mark_price(told: Mapping[str, Any]) -> MarkPrice:
+    next_at = told.get("fundingTimestamp")
+    return MarkPrice(
+        _decimal(told.get("markPrice")),
+        _decimal(told.get("fundingRate")),
+        parsing.instant(next_at) if next_at else None,
+    )
 
 
 def _decimal(value: object) -> Decimal | None:

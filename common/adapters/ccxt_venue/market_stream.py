@@ -212,8 +212,8 @@ class CcxtMarketStream:
         while True:
             asked_at = self._clock.now()
             with self._left_out("marks"):
-                for symbol, figures in (await asyncio.to_thread(self._market_data.figures, chunk)).items():
-                    self._watched[symbol].saw_figures(*figures, asked_at)
+                for symbol, told in (await asyncio.to_thread(self._market_data.marks, chunk)).items():
+                    self._watched[symbol].saw_figures(told.mark, told.funding_rate, asked_at)
             await asyncio.sleep(_FIGURES_EVERY_S)
 
     async def _ask_interest(self, symbols: Sequence[str]) -> None:
