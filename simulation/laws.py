@@ -67,15 +67,15 @@ class Laws(Watch):
     # Commits ---------------------------------------------------------------------------------------------------------
 
     def committed(self, changes: list[Change]) -> None:
-        """A transaction was kept: I6 for what it approved, I13 for what it released, I8 for what it found uncovered."""
+        """A transaction was kept: I4 for what it wrote off, I6 for what it approved, I13 for what it released, I8 for what is uncovered."""
         before = dict(self.record.reserved)
-        known = set(self.record.orders)
+        known = {order.id: order.status for order in self.record.orders.values()}
         self.record.apply(changes)
         for order_id in before.keys() - self.record.reserved.keys():
             self._released(order_id)
         for name, arguments in changes:
-            if name == "order" and arguments[0].id not in known:
-                self._intended(arguments[0])
+            if name == "order":
+                self._moved(arguments[0], known.get(arguments[0].id))
         for position_id in {item for change in changes for item in _positions_of(change)}:
             self._note_cover(position_id)
         for name, arguments in changes:
@@ -83,6 +83,19 @@ class Laws(Watch):
                 self._visited(arguments[0])
         if changes:
             self.hub.note(f"commit {self.record.number}: " + ", ".join(_told(change) for change in changes))
+
+    def _moved(self, order: Order, before: OrderStatus | None) -> None:
+        if before is None:
+            self._intended(order)
+        elif order.status is OrderStatus.NOT_PLACED and before is not OrderStatus.NOT_PLACED:
+            self._written_off(order.intent)
+
+    def _written_off(self, intent: OrderIntent) -> None:
+        orders = self.venue.account(intent.account_id).orders
+        if any(item.intent.client_order_id == intent.client_order_id for item in orders):
+            self.broken("I4", intent.client_order_id, "it was written off as not placed, and the venue has it")
+        elif any(item.intent == intent and self.venue.is_in_time(item) for item in self.venue.in_flight):
+            self.broken("I4", intent.client_order_id, "it was written off as not placed, and it is on its way in time")
 
     def _released(self, order_id: UUID) -> None:
         order = self.record.orders.get(order_id)

@@ -374,6 +374,10 @@ class VirtualVenue:
             for order in [order for order in account.orders if order.is_open]:
                 self._progress(account, order, now)
 
+    def is_in_time(self, request: InFlight) -> bool:
+        """Whether `request` will arrive before its window has closed."""
+        return request.arrives_at <= request.submitted_at + self.character.validity
+
     def _fund(self, now: datetime) -> None:
         if now < self._funded_at + FUNDING_EVERY or self.frozen_at is not None:
             return
