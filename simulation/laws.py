@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from common.domain.exits import stop_price_now
 from common.domain.money import ZERO, is_on_grid
 from common.domain.order import LIVE, TERMINAL, WORKING, Order, OrderIntent, OrderRole, OrderStatus
 from common.domain.position import CloseReason, Position
@@ -67,7 +68,7 @@ class Laws(Watch):
     # Commits ---------------------------------------------------------------------------------------------------------
 
     def committed(self, changes: list[Change]) -> None:
-        """A transaction was kept: I4 for what it wrote off, I6 for what it approved, I13 for what it released, I8 for what is uncovered."""
+        """A transaction was kept: I4 for what it wrote off, I6 and I8 for what it intended, I13 for what it released, I8 for what is uncovered."""
         before = dict(self.record.reserved)
         known = {order.id: order.status for order in self.record.orders.values()}
         self.record.apply(changes)
@@ -130,6 +131,19 @@ class Laws(Watch):
             if order.id not in self.record.reserved:
                 self.broken("I13", order.intent.client_order_id, "it was approved without a reservation")
             self._may_enter(order)
+        elif order.intent.role is OrderRole.STOP:
+            self._stands_right(order.intent)
+
+    def _stands_right(self, intent: OrderIntent) -> None:
+        position, trigger = self.record.positions.get(intent.position_id), intent.trigger_price
+        if position is None or trigger is None:
+            self.broken("I8", intent.client_order_id, "it is a stop without a position or without a price")
+            return
+        sign, tick = position.side.sign, self.venue.instrument(intent.instrument).tick_size
+        loosest, tightest = position.exits.stop, stop_price_now(position)
+        if (trigger - loosest) * sign < -tick or (trigger - tightest) * sign > tick:
+            detail = f"its stop is meant for {trigger}, which is not between {loosest} and {tightest}"
+            self.broken("I8", f"position {position.id}", detail)
 
     def _may_enter(self, order: Order) -> None:
         intent, now = order.intent, self.hub.clock.now()
