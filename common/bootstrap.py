@@ -161,9 +161,8 @@ class VenueRoom:
 
     def _connect(self, account: Account, credentials: Credentials | None) -> Venue:
         if account.environment is Environment.PAPER:
-            market = self._paper_markets.get(account.venue)
-            if market is None:
-                market = self._paper_markets[account.venue] = PaperMarket(self.market_data[account.venue], self.clock)
+            market = PaperMarket(self.market_data[account.venue], self.clock)
+            market = self._paper_markets.setdefault(account.venue, market)
             return PaperVenue(account, market, self.store.paper, self.clock)
         if credentials is None:
             raise InvalidInput("credentials", None, f"keys for account {account.name} at {account.venue}")

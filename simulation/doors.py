@@ -200,7 +200,7 @@ class MarketDoor:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._market, name)
-        if name not in {"candles", "book", "market", "mark"}:
+        if name not in {"candles", "book", "market", "mark", "marks"}:
             return attribute
 
         def call(*arguments: Any) -> Any:

@@ -25,7 +25,7 @@ _INSTRUMENTS_FRESH_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """A look at one market, and when in life it was taken."""
+    """A look at one market, without its book, and when in life it was taken."""
 
     seen: Observation
     taken_at: float
@@ -101,13 +101,10 @@ class PaperMarket:
                 seen.append(Observation(instrument, price.mark, None, (), price.funding_rate, price.next_funding_at))
         self._remember(seen)
         with self._lock:
-            found = [replace(self._looks[symbol].seen, book=None) for symbol in sorted(symbols)]
-        opened = since or {}
+            found = {symbol: self._looks[symbol].seen for symbol in sorted(symbols)}
         return [
-            replace(item, candles=self._candles(item.instrument.symbol, opened[item.instrument.symbol]))
-            if item.instrument.symbol in opened
-            else item
-            for item in found
+            replace(item, candles=self._candles(symbol, since[symbol])) if since and symbol in since else item
+            for symbol, item in found.items()
         ]
 
     def book(self, symbol: str) -> OrderBook:
@@ -123,7 +120,7 @@ class PaperMarket:
     def _remember(self, seen: Sequence[Observation]) -> None:
         with self._lock:
             for item in seen:
-                self._looks[item.instrument.symbol] = _Look(item, self._clock.monotonic())
+                self._looks[item.instrument.symbol] = _Look(replace(item, book=None), self._clock.monotonic())
 
     def _candles(self, symbol: str, since: datetime) -> tuple[Candle, ...]:
         """The whole candles that opened at or after `since`, in the finest timeframe this market has."""

@@ -278,10 +278,7 @@ def test_leverage_of_a_holding_can_be_changed(house: House) -> None:
 
 
 def test_two_accounts_of_a_tenant_do_not_see_each_other(house: House) -> None:
-    other = PaperVenue(
-        Account(UUID(int=9), ACCOUNT.tenant_id, "other", "sim", Environment.PAPER, "standard"),
-        PaperMarket(house.market, house.clock), house.books, house.clock,
-    )  # fmt: skip
+    other = PaperVenue(OTHER, PaperMarket(house.market, house.clock), house.books, house.clock)
     house.place(intent())
     assert list(other.positions()) == []
     assert list(other.fills(SYMBOL, NOON)) == []
